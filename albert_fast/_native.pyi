@@ -866,12 +866,16 @@ def prepare_text(
     num_threads: int | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
+    shard_size: float | None = None,
+    num_tasks: int | None = None,
+    task_id: int | None = None,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Turns raw text into a corpus: one sentence per line, a blank line after each document.
 
     `albert_fast.prepare_text`, which calls this function, describes the options and what is returned. `options_json` is
     a JSON object of its other arguments. An option that is missing has its default. `progress` is as in `tokenize`.
+    `"task"` is what `albert_fast.tasks.of_task` takes.
 
     Raises:
         AlbertFastError: an option is invalid; an input cannot be read, is damaged or truncated; a record is broken;
@@ -957,14 +961,14 @@ def make_records(
     """
 
 def finish(directory: str | os.PathLike[str], *, num_tasks: int | None = None) -> dict[str, Any]:
-    """Completes the records or the token store that tasks have written to a directory.
+    """Completes what the tasks of `prepare_text`, `tokenize` or `make_records` have written to a directory.
 
     Returns:
-        The content of `dataset.json` or `meta.json`, `"kind"` (`"records"` or `"token store"`), and
-        `"already_complete"`.
+        `"kind"` (`"corpus"`, `"token store"` or `"records"`), and `"already_complete"`. Of a corpus, what `prepare_text`
+        returns; of the others, the content of `meta.json` or `dataset.json`.
 
     Raises:
-        AlbertFastError: shards or portions are missing; the directory holds something else.
+        AlbertFastError: something is missing; the directory holds something else.
         KeyboardInterrupt: Ctrl-C was pressed.
     """
 

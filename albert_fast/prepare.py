@@ -10,6 +10,7 @@ from albert_fast import _checks, _native
 from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.options import PrepareOptions, PrepareOutput
 from albert_fast.options.base import documented
+from albert_fast.tasks import of_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,22 +50,29 @@ def prepare_text(  # noqa: D417 - the options describe themselves
     eval_fraction: float = PrepareOptions.eval_fraction,
     eval_output: str | os.PathLike[str] | None = PrepareOutput.eval_output,
     num_shards: int | None = PrepareOutput.num_shards,
+    shard_size: float | None = PrepareOutput.shard_size,
     compression: TextCompression = PrepareOutput.compression,
     num_threads: int | None = PrepareOutput.num_threads,
     overwrite: bool = PrepareOutput.overwrite,
     dry_run: bool = PrepareOutput.dry_run,
     samples: int = PrepareOptions.samples,
+    num_tasks: int | None = PrepareOutput.num_tasks,
+    task_id: int | None = PrepareOutput.task_id,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Turns raw text into a corpus: one sentence per line, a blank line after each document.
 
     The bytes written depend only on the inputs and the options, not on `num_threads`. Outputs appear whole or not at
-    all.
+    all. With `shard_size`, each file of the output does, and an interrupted call resumes when it is repeated.
+
+    With `num_tasks` and `task_id`, the call does a share of the work. Other calls do the rest, on this machine or
+    others. If duplicate documents are dropped, all tasks must run three times. The last one completes the corpus; so
+    does `finish`.
 
     Args:
         inputs: a file, glob or directory, or several. `"-"` is standard input. Inputs compressed with gzip, bzip2, xz
             or zstd are detected from their content.
-        output: the file to write. With `num_shards`, a directory.
+        output: the file to write. With `num_shards` or `shard_size`, a directory.
         {options}
         progress: called a few times a second with stage, unit, done and total (0 if unknown).
 
@@ -74,14 +82,17 @@ def prepare_text(  # noqa: D417 - the options describe themselves
         documents: `"eval_documents"`, `"eval_sentences"`, `"eval_bytes"`. Also `"languages"` (documents by code),
         `"counts"` (by step), `"samples"` (of a dry run, by step), `"outputs"` and `"eval_outputs"` (paths), `"spilled"`
         (whether hashes were written to disk), `"notes"` (such as skipped files of a directory) and `"warnings"`. The
-        configuration and the summary, which the command writes next to its output, are not written.
+        configuration and the summary, which the command writes next to its output, are not written. With `shard_size`,
+        also `"already_complete"`: whether the output was there, so that nothing was written. With `num_tasks`, also
+        `"task"`, an `albert_fast.tasks.Task`: what the task did. As long as other tasks have not ended, there are only
+        these two.
 
     Raises:
         AlbertFastError: an option is invalid; an input cannot be read, is damaged or truncated; a record is broken
             (unless `skip_bad`; the message names file and line); text is not UTF-8 (unless `on_bad_utf8="replace"`; the
             message names file, line and byte); an output exists (unless `overwrite`); no document is left (the message
             names the step that dropped most of them); the disk is full.
-        KeyboardInterrupt: Ctrl-C was pressed. Nothing was written.
+        KeyboardInterrupt: Ctrl-C was pressed. Nothing was written, or with `shard_size`, what is done is kept.
     """
     given = locals()
     paths = _paths(inputs)
@@ -92,7 +103,10 @@ def prepare_text(  # noqa: D417 - the options describe themselves
         raise AlbertFastError(message, kind="option", option="eval_output", value=eval_output)
     if progress is not None:
         _checks.instance("progress", progress, Callable, "a function or None")  # type: ignore[arg-type]
-    return _native.prepare_text(paths, target, options.to_json(), **where.as_dict(), progress=progress)
+    result = _native.prepare_text(paths, target, options.to_json(), **where.as_dict(), progress=progress)
+    if "task" in result:
+        result["task"] = of_task(result["task"])
+    return result
 
 
 def _path(name: str, value: object, rule: str) -> str:

@@ -20,7 +20,7 @@ SUMMARIES = {
     "train-tokenizer": "Train a SentencePiece unigram tokenizer on a corpus.",
     "tokenize": "Tokenize a corpus once, for pretrain or make-records.",
     "make-records": "Turn a corpus into masked, shuffled training records.",
-    "finish": "Complete the records that several tasks have written.",
+    "finish": "Complete what several tasks have written.",
     "slurm": "Run make-records or pretrain on a Slurm cluster.",
     "ray": "Run make-records or pretrain on a Ray cluster.",
     "inspect-records": "Show some records, and check all of them.",

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from albert_fast import AlbertFastError
 from albert_fast import prepare as corpus
@@ -13,19 +13,23 @@ from albert_fast.cli.common import (
     CommandError,
     UsageError,
     check_output_dir,
+    config_file,
     info,
     interruptible,
     plain,
     warn,
-    write_config,
 )
 from albert_fast.cli.flags import in_flags
 from albert_fast.cli.progress import Progress
+from albert_fast.cli.tasks import report_task
 from albert_fast.cli.text_inputs import own_data_named
-from albert_fast.files import write_atomic
+from albert_fast.files import write_apart, write_atomic
 from albert_fast.options import PrepareText, typed
 from albert_fast.paths import as_path
 from albert_fast.text import duration, number, quantity
+
+if TYPE_CHECKING:
+    from albert_fast.tasks import Task
 
 SUMMARY = "prepare-text.summary.json"
 """The file that is written last: in the output directory, or next to an output file, after its name and a dot."""
@@ -84,6 +88,10 @@ def prepare_text(options: PrepareText, given: frozenset[str]) -> None:
     The command reads documents, drops boilerplate lines, repairs whitespace and characters, and splits paragraphs into
     sentences. Then it drops documents that are too short or have too few letters, and duplicates. --dry-run shows how
     much each step would drop.
+
+    With --shard-size, the output is a directory with a file for each part of the input, and the command can be resumed.
+    With --num-tasks and --task-id as well, it does a share of the work, and others do the rest. If it drops duplicates,
+    all tasks must run three times: each says what to do.
     """
     run(options)
 
@@ -95,7 +103,8 @@ def run(options: PrepareText) -> dict[str, Any]:
         What `albert_fast.prepare_text` returns.
     """
     path = as_path(options.output)
-    directory, prefix = (path, "") if options.num_shards else (path.parent, f"{path.name}.")
+    has_portions = options.shard_size is not None
+    directory, prefix = (path, "") if options.num_shards or has_portions else (path.parent, f"{path.name}.")
     if not options.dry_run:
         check_output_dir(directory)
     patterns = read_patterns(options.boilerplate) if options.boilerplate else {}
@@ -103,8 +112,13 @@ def run(options: PrepareText) -> dict[str, Any]:
     for name in ("inputs", "output", "config", "boilerplate"):
         del settings[name]
     started = time.monotonic()
+    advice = (
+        "what is done is kept: run the same command again to resume"
+        if has_portions
+        else "nothing was written; run the same command again to start over"
+    )
     with (
-        interruptible("nothing was written; run the same command again to start over"),
+        interruptible(advice),
         own_data_named(),
         Progress() as progress,
     ):
@@ -114,15 +128,29 @@ def run(options: PrepareText) -> dict[str, Any]:
             )
         except AlbertFastError as error:
             summary = directory / f"{prefix}{SUMMARY}"
-            if error.kind == "exists" and path.exists() and not summary.exists():
+            if error.kind == "exists" and not has_portions and path.exists() and not summary.exists():
                 raise CommandError(
                     f"{in_flags(str(error))}. There is no {summary}: if prepare-text wrote this output, it was stopped "
                     "after it finished the corpus, and before it wrote the counts"
                 ) from None
             raise _placed(error, options.boilerplate, patterns) from None
     seconds = time.monotonic() - started
-    if not options.dry_run:
-        _write_beside(directory, prefix, options, result)
+    task: Task | None = result.get("task")
+    # All tasks write the same.
+    write = write_atomic if task is None else write_apart
+    already_complete = bool(result.get("already_complete"))
+    if not options.dry_run and not (already_complete and (directory / f"{prefix}{SUMMARY}").exists()):
+        write(*config_file(directory, "prepare-text", options, prefix=prefix))
+        if "counts" in result:
+            write(directory / f"{prefix}{SUMMARY}", summary_of(result))
+    if task is not None:
+        report_task(task, options, "partition" if (task.round, task.rounds) == (2, 3) else "portion")
+        if "counts" not in result:
+            return result
+    if already_complete:
+        again = "" if task is not None else " (--overwrite starts over)"
+        info(f"{path}: this corpus is already complete{again}")
+        return result
     for message in result.get("notes", []):
         info(message)
     for message in result.get("warnings", []):
@@ -153,10 +181,10 @@ def _placed(error: AlbertFastError, path: Path | None, patterns: Mapping[int, st
     return UsageError(f"{path}, line {lines[0]}: patterns must be {error.rule}, got {error.value}") if lines else error
 
 
-def _write_beside(directory: Path, prefix: str, options: PrepareText, result: Mapping[str, Any]) -> None:
-    write_config(directory, "prepare-text", options, prefix=prefix)
-    content = json.dumps(plain(result), indent=2, ensure_ascii=False) + "\n"
-    write_atomic(directory / f"{prefix}{SUMMARY}", content.encode(errors="backslashreplace"))
+def summary_of(result: Mapping[str, Any]) -> bytes:
+    """Returns the counts of a result as JSON."""
+    counts = {name: value for name, value in result.items() if name not in ("task", "already_complete", "kind")}
+    return (json.dumps(plain(counts), indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
 def report(result: Mapping[str, Any], output: Path, options: PrepareText, seconds: float) -> None:

@@ -22,4 +22,5 @@ def report_task(task: Task, options: TaskOptions, thing: str) -> None:
         what = f"there is nothing to do, because there are more tasks than {thing}s ({total:,})"
     there = f"{task.complete:,} of {total:,} are there in all"
     rounds = f", round {task.round} of {task.rounds}" if task.rounds > 1 else ""
-    info(f"task {options.task_id:,} of {options.num_tasks:,}{rounds}: {what}; {there}")
+    again = "; run all tasks again when every task has ended" if task.round < task.rounds else ""
+    info(f"task {options.task_id:,} of {options.num_tasks:,}{rounds}: {what}; {there}{again}")

@@ -8,7 +8,17 @@ from typing import Literal
 
 from albert_fast.errors import AlbertFastError
 from albert_fast.options.base import REQUIRED, Stage, option
-from albert_fast.options.shared import BAD_UTF8, INPUT, INPUT_PATHS, OUTPUT, ConfigFile, OnBadUtf8, Overwrite, Threads
+from albert_fast.options.shared import (
+    BAD_UTF8,
+    INPUT,
+    INPUT_PATHS,
+    OUTPUT,
+    ConfigFile,
+    OnBadUtf8,
+    Overwrite,
+    TaskOptions,
+    Threads,
+)
 
 SENTENCES = "Sentences"
 CLEANING = "Cleaning"
@@ -147,7 +157,7 @@ class PrepareOptions(Stage):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PrepareOutput(Overwrite, Threads):
+class PrepareOutput(Overwrite, Threads, TaskOptions):
     """Where to write the corpus, and in which form."""
 
     eval_output: str | None = option(
@@ -164,6 +174,15 @@ class PrepareOutput(Overwrite, Threads):
         low=1,
         high=99_999,
     )
+    shard_size: float | None = option(
+        None,
+        "Write a file for each part of the input of this many MiB on disk, in the order of the input, to the directory "
+        "--output. An input file is not divided. The command can be resumed, and shared by --num-tasks.",
+        OUTPUT,
+        metavar="MIB",
+        low=0,
+        above=True,
+    )
     compression: TextCompression = option(
         "auto",
         "Compression of the output. auto follows the suffix of --output, .gz or .zst. For a directory, auto means "
@@ -178,7 +197,9 @@ class PrepareText(ConfigFile, PrepareOutput, PrepareOptions):
     """`prepare-text`."""
 
     inputs: tuple[str, ...] = option(REQUIRED, f"Raw text: {INPUT_PATHS}.", INPUT, metavar="INPUT", argument=True)
-    output: str = option(REQUIRED, "File to write, or with --num-shards, the directory.", OUTPUT, metavar="PATH")
+    output: str = option(
+        REQUIRED, "File to write, or with --num-shards or --shard-size, the directory.", OUTPUT, metavar="PATH"
+    )
     boilerplate: Path | None = option(  # type: ignore[assignment]  # the command reads the expressions from a file
         None,
         "Drop input lines in which a regular expression from FILE matches. FILE has one expression per line, in "
@@ -191,3 +212,4 @@ class PrepareText(ConfigFile, PrepareOutput, PrepareOptions):
         if self.eval_output is not None and not self.eval_fraction:
             msg = "eval_output needs an eval_fraction above 0"
             raise AlbertFastError(msg, kind="option", option="eval_output", value=self.eval_output)
+        super().validate()

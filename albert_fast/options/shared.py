@@ -213,10 +213,16 @@ class TaskOptions(Stage):
 class Finish(ConfigFile):
     """`finish`."""
 
-    directory: Path = option(REQUIRED, "The --output-dir of the tasks.", INPUT, metavar="DIR", argument=True)
+    directory: Path = option(
+        REQUIRED,
+        "The --output-dir of the tasks, or the --output of those of prepare-text.",
+        INPUT,
+        metavar="DIR",
+        argument=True,
+    )
     num_tasks: int | None = option(
         None,
-        "Number of tasks. If their output is not complete, the error then names the tasks to run again.",
+        "Number of tasks. If something is missing, the error then names the tasks to run again.",
         TASKS,
         low=1,
         high=100_000,

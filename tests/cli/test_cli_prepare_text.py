@@ -39,6 +39,9 @@ DEFAULTS: dict[str, Any] = {
 REST: dict[str, Any] = {
     "eval_output": None,
     "num_shards": None,
+    "shard_size": None,
+    "num_tasks": None,
+    "task_id": None,
     "compression": "auto",
     "num_threads": None,
     "overwrite": False,
@@ -124,10 +127,13 @@ def test_every_flag_reaches_the_function(command: Command, native: Native) -> No
         "samples": 9,
         "eval_output": "held-out",
         "num_shards": 4,
+        "shard_size": 0.5,
         "compression": "zstd",
         "num_threads": 3,
         "overwrite": True,
         "dry_run": True,
+        "num_tasks": 5,
+        "task_id": 4,
     }
     flags: list[object] = ["--boilerplate", "patterns.txt"]
     for name, value in given.items():

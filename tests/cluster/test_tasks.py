@@ -200,7 +200,9 @@ def test_finishing_after_a_kill_at_the_end(local_tasks: Tasks) -> None:
         marker.write_text(json.dumps({"shard": shard, "version": None}))
     (root / "out" / "make-records.partial.jsonl").write_bytes(header)
     (root / "out" / ".records-00003-of-00012.tfrecord.aB3dE6.tmp").write_bytes(b"half")
-    assert not albert_fast.finish(root / "out").already_complete
+    records = albert_fast.finish(root / "out")
+    assert isinstance(records, Records)
+    assert not records.already_complete
     assert local_tasks.site.files("out") == local_tasks.site.files("whole")
 
 
@@ -259,7 +261,7 @@ class TestRefusals:
             assert "with --num-tasks, the input must be one token store" in done.error
 
     def test_directories_of_something_else(self, command: Command, tmp_path: Path) -> None:
-        nothing = f"{tmp_path / 'no'}: there are no records and no token store here, complete or not"
+        nothing = f"{tmp_path / 'no'}: there are no records, no token store and no corpus of tasks here"
         done = command("finish", tmp_path / "no")
         assert done.code == 1
         assert done.error.startswith(nothing)

@@ -15,7 +15,7 @@ use albert_fast_core::instances::options::{InstanceOptions, RngKind, Shuffle};
 use albert_fast_core::instances::plan::{Plan, Scratch};
 use albert_fast_core::instances::reference;
 use albert_fast_core::records::example::{Example, Rules, Values, decode};
-use albert_fast_core::records::finish::{Finished, finish as finish_tasks};
+use albert_fast_core::records::finish::{Completed, finish as finish_tasks};
 use albert_fast_core::records::make::{Made, MakeOptions, TaskMade, make_records as make, make_records_task};
 use albert_fast_core::records::tfrecord::RecordReader;
 use albert_fast_core::records::write::{Compression, RecordsOptions};
@@ -237,14 +237,15 @@ fn records_of_task<'py>(py: Python<'py>, made: &TaskMade) -> PyResult<Bound<'py,
     Ok(result)
 }
 
-/// Completes the records or the token store that tasks have written to a directory, without the GIL. See _native.pyi.
+/// Completes what tasks have written to a directory, without the GIL. See _native.pyi.
 #[pyfunction]
 #[pyo3(signature = (directory, *, num_tasks=None))]
 pub fn finish(py: Python<'_>, directory: PathBuf, num_tasks: Option<u64>) -> PyResult<Py<PyAny>> {
     let finished = run(py, None, None, move |_| finish_tasks(&directory, num_tasks))?;
-    let (result, kind, already_complete) = match &finished {
-        Finished::Records(it) => (dictionary(py, &it.dataset)?, "records", it.already_complete),
-        Finished::Store(it) => (dictionary(py, &it.meta)?, "token store", it.already_complete),
+    let (kind, result, already_complete) = match finished {
+        Completed::Records(it) => ("records", dictionary(py, &it.dataset)?, it.already_complete),
+        Completed::Store(it) => ("token store", dictionary(py, &it.meta)?, it.already_complete),
+        Completed::Corpus(it) => ("corpus", dictionary(py, &it.summary)?, it.already_complete),
     };
     result.set_item("kind", kind)?;
     result.set_item("already_complete", already_complete)?;

@@ -23,9 +23,14 @@ pub fn is_token_store(directory: &Path) -> Result<bool> {
 /// Whether a file of this name is a note that prepare-text wrote next to its output, and not text.
 pub fn is_sidecar(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
-    [&b"prepare-text.config.json"[..], b"prepare-text.summary.json", b"prepare-text.partial.json"]
-        .iter()
-        .any(|own| name.strip_suffix(*own).is_some_and(|rest| rest.is_empty() || rest.ends_with(b".")))
+    [
+        &b"prepare-text.config.json"[..],
+        b"prepare-text.summary.json",
+        b"prepare-text.partial.json",
+        b"prepare-text.manifest.json",
+    ]
+    .iter()
+    .any(|own| name.strip_suffix(*own).is_some_and(|rest| rest.is_empty() || rest.ends_with(b".")))
 }
 
 #[cfg(test)]

@@ -93,6 +93,16 @@ impl Difference {
 /// # Errors
 /// [`Error::Exists`], which says what is different and what to do.
 pub(crate) fn check_same(output: &Path, is_complete: bool, differences: &[Difference]) -> Result<()> {
+    check_same_as("output_dir", output, is_complete, differences)
+}
+
+/// As [`check_same`], for a command whose `option` names the output.
+pub(crate) fn check_same_as(
+    option: &'static str,
+    output: &Path,
+    is_complete: bool,
+    differences: &[Difference],
+) -> Result<()> {
     let made = if is_complete { "made" } else { "begun" };
     let aim = if is_complete { "keep it" } else { "resume" };
     let keep = match differences {
@@ -105,7 +115,7 @@ pub(crate) fn check_same(output: &Path, is_complete: bool, differences: &[Differ
     Err(Error::exists(
         output,
         format!(
-            "{made} with {}; pass {keep}overwrite=True to replace it, or another `output_dir`",
+            "{made} with {}; pass {keep}overwrite=True to replace it, or another `{option}`",
             what.join(", and with ")
         ),
     ))

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::language::{UNDETERMINED, detect};
 use super::read::raw::Document;
 
@@ -21,22 +23,43 @@ const MIN_OTHER_FRACTION: f64 = 0.2;
 const PARAGRAPHS: u64 = 50;
 
 /// Observations about a part of the input, or about all of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Look {
     /// The number of documents that are a whole file each.
     documents: u64,
     /// The number of paragraphs in them, separated by blank lines.
     paragraphs: u64,
     /// Samples, by the language that is assumed for the text and the language that was detected.
-    samples: BTreeMap<(String, &'static str), Samples>,
+    #[serde(with = "as_list")]
+    samples: BTreeMap<(String, String), Samples>,
 }
 
 /// The number of samples, and the bytes of text they represent. At the beginning of an input, samples are denser, so
 /// each represents fewer bytes.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 struct Samples {
     count: u64,
     bytes: u64,
+}
+
+/// JSON has no maps whose keys are pairs.
+mod as_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub fn deserialize<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<K, V>, D::Error> {
+        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
+    }
 }
 
 impl std::ops::AddAssign for Samples {
@@ -85,7 +108,7 @@ impl Look {
                 let at = text.ceil_char_boundary((next * total / count).saturating_sub(before));
                 let found = detect(&text[at..]);
                 if found != UNDETERMINED {
-                    *self.samples.entry((language.to_owned(), found)).or_default() += sample;
+                    *self.samples.entry((language.to_owned(), found.to_owned())).or_default() += sample;
                 }
                 next += 1;
             }
@@ -133,7 +156,7 @@ impl Look {
             .iter()
             .filter(|((taken, _), _)| taken == UNDETERMINED)
             .filter(|(_, samples)| is_much(samples))
-            .map(|((_, found), samples)| (samples.bytes, *found))
+            .map(|((_, found), samples)| (samples.bytes, found.clone()))
             .collect();
         unknown.sort_unstable_by(|a, b| b.cmp(a));
         (unknown.len() > 1).then(|| {

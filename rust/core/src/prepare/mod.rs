@@ -13,11 +13,14 @@ mod look;
 mod notes;
 pub mod options;
 pub mod output;
+mod places;
 pub mod read;
 mod run;
 pub mod sentences;
 pub mod summary;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use run::{Outputs, prepare};

@@ -3,17 +3,66 @@
 use super::language::UNDETERMINED;
 use super::look::Look;
 use super::options::PrepareOptions;
+use super::output::{Target, TextCompression};
 use super::read::options::{DocumentRule, ParagraphRule};
 use super::read::raw::MAX_DOCUMENT;
 use super::read::warc;
 use super::summary::Summary;
+use super::work::Gathered;
+use crate::files::raw::size;
+use crate::{Error, Result};
 
 /// A single document larger than this many bytes is likely to be several.
 const LONE_DOCUMENT: u64 = 1 << 20;
 
+/// Completes the summary of a run, whose formats, warnings and written documents are known, with what was gathered.
+///
+/// # Errors
+/// [`Error::Input`] if no document is left, or none is held out although some should be. A dry run gets a warning instead,
+/// because it must show the counts and samples.
+pub(super) fn conclude(
+    summary: &mut Summary,
+    gathered: Gathered,
+    training: &Target,
+    options: &PrepareOptions,
+    is_dry_run: bool,
+) -> Result<()> {
+    let Gathered { counts, languages, look, documents_read, text_bytes } = gathered;
+    *summary = Summary { text_bytes, documents_read, languages, counts, ..std::mem::take(summary) };
+    let refuse = |summary: &mut Summary, why: Option<String>| match why {
+        Some(why) if is_dry_run => {
+            summary.warnings.push(why);
+            Ok(())
+        }
+        Some(why) => Err(Error::input(why)),
+        None => Ok(()),
+    };
+    let why = nothing_left(summary, options);
+    refuse(summary, why)?;
+    warn(summary, &look, options);
+    let why = none_held_out(summary, &look, options);
+    refuse(summary, why)?;
+    if options.eval_fraction == 0.0 {
+        summary.warnings.extend(stale(training));
+    }
+    Ok(())
+}
+
+/// Returns a warning if there is a held-out set of an earlier command.
+fn stale(training: &Target) -> Option<String> {
+    let stale = training.held_out(None, TextCompression::Auto);
+    let is_stale = stale.path().exists() || size(stale.path()).is_ok_and(|it| it.is_some());
+    is_stale.then(|| {
+        format!(
+            "{} is from an earlier command; its documents may now be in the training text: remove it",
+            stale.path().display()
+        )
+    })
+}
+
 /// Explains why no document is left, with the number of documents that each step dropped. Returns `None` if some are
 /// left.
-pub(super) fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Option<String> {
+fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Option<String> {
     if summary.kept.documents > 0 {
         return None;
     }
@@ -84,7 +133,7 @@ fn plural(count: u64, forms: [&'static str; 2]) -> &'static str {
 }
 
 /// Explains that no document is held out although some should be, and what to do.
-pub(super) fn none_held_out(summary: &Summary, look: &Look, options: &PrepareOptions) -> Option<String> {
+fn none_held_out(summary: &Summary, look: &Look, options: &PrepareOptions) -> Option<String> {
     (options.eval_fraction > 0.0 && summary.held_out.documents == 0).then(|| {
         let count = summary.kept.documents;
         let documents = if count == 1 { "1 document".to_owned() } else { format!("{count} documents") };
@@ -97,7 +146,7 @@ pub(super) fn none_held_out(summary: &Summary, look: &Look, options: &PrepareOpt
     })
 }
 
-pub(super) fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions) {
+fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions) {
     let advice = "pass documents='blank-line' if blank lines separate documents, or `document_separator`";
     let by_file = options.read.documents == DocumentRule::File && options.read.document_separator.is_none();
     let added = summary.counts.documents_cut;

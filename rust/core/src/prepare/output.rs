@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::without_number;
 use crate::files::atomic;
@@ -18,14 +18,14 @@ use crate::files::staging::Staging;
 use crate::{Error, Result};
 
 /// The number of bytes of text in a gzip member or zstd frame, if there are few shards.
-const CHUNK: usize = 4 << 20;
+pub(super) const CHUNK: usize = 4 << 20;
 /// The approximate number of bytes of text waiting to be written, for all shards together.
 const PENDING: usize = 64 << 20;
 /// The maximum number of shards, because names have five digits.
-const MAX_SHARDS: u64 = 99_999;
+pub(super) const MAX_SHARDS: u64 = 99_999;
 
 /// How the text is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum TextCompression {
     /// According to the file's suffix, `.gz` or `.zst`. The shards of a directory are plain.
@@ -57,7 +57,8 @@ impl TextCompression {
         }
     }
 
-    fn compress(self, text: &[u8]) -> io::Result<Vec<u8>> {
+    /// Returns `text` as a gzip member or zstd frame, or as it is.
+    pub(super) fn compress(self, text: &[u8]) -> io::Result<Vec<u8>> {
         match self {
             Self::Gzip => {
                 let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -162,10 +163,17 @@ impl Target {
 
     /// Returns the files to write, in order.
     pub fn files(&self) -> Vec<PathBuf> {
-        match self.shards {
-            None => vec![self.path.clone()],
-            Some(count) => (0..count).map(|index| self.path.join(self.shard_name(index, count))).collect(),
-        }
+        (0..self.shards.unwrap_or(1)).map(|index| self.file(index)).collect()
+    }
+
+    /// Returns file `index` of those to write.
+    pub(super) fn file(&self, index: u64) -> PathBuf {
+        self.shards.map_or_else(|| self.path.clone(), |count| self.path.join(self.shard_name(index, count)))
+    }
+
+    /// Returns how the text is compressed.
+    pub fn compression(&self) -> TextCompression {
+        self.compression
     }
 
     fn shard_name(&self, index: u64, count: u64) -> String {
@@ -215,12 +223,20 @@ impl Target {
             entries.push(entry.map_err(error)?.file_name());
         }
         entries.sort();
+        // The hidden directory of tasks comes first.
         let foreign = entries.iter().find(|name| !name.to_str().is_some_and(is_ours));
         self.check_entries(foreign.map(Path::new), entries.is_empty(), overwrite)
     }
 
     fn check_entries(&self, foreign: Option<&Path>, is_empty: bool, overwrite: bool) -> Result<()> {
         let refuse = |reason: String| Err(Error::exists(&self.path, reason));
+        if foreign == Some(Path::new(WORK)) {
+            return refuse(
+                "the directory contains an unfinished output of `shard_size`; finish it with the same options, or remove \
+                 the directory"
+                    .into(),
+            );
+        }
         if let Some(foreign) = foreign {
             return refuse(format!(
                 "the directory contains {:?}, which prepare-text did not write; pass an empty or a new directory",
@@ -247,7 +263,7 @@ impl Target {
                 return refuse("this is a file, and `num_shards` writes a directory; pass another path");
             }
             let (names, directories) = remote::children(address)?;
-            let foreign = names.iter().chain(&directories).find(|name| !is_ours(name)).map(Path::new);
+            let foreign = directories.iter().chain(&names).find(|name| !is_ours(name)).map(Path::new);
             let is_unfinished = names.iter().any(|name| name == PARTIAL);
             return self.check_entries(foreign, names.is_empty(), overwrite || is_unfinished);
         }
@@ -273,11 +289,17 @@ fn device(metadata: &fs::Metadata) -> u64 {
 }
 
 const SUMMARY: &str = "prepare-text.summary.json";
-/// Is in a remote directory that has some of its shards.
-const PARTIAL: &str = "prepare-text.partial.json";
+/// Describes a complete directory of shards that tasks may write.
+pub(super) const MANIFEST: &str = "prepare-text.manifest.json";
+/// Is in a directory that has some of its shards. If tasks may write it, this file says what they write.
+pub(super) const PARTIAL: &str = "prepare-text.partial.json";
+
+/// The directory inside an unfinished output in which tasks keep what they have done. It is hidden from those who read
+/// the output.
+pub(super) const WORK: &str = ".prepare-text.partial";
 
 /// Whether prepare-text writes files of this name into its directories.
-fn is_ours(name: &str) -> bool {
+pub(super) fn is_ours(name: &str) -> bool {
     let shard = name.strip_prefix("corpus-").and_then(|rest| {
         let rest = rest.strip_suffix(".gz").or_else(|| rest.strip_suffix(".zst")).unwrap_or(rest);
         let (index, count) = rest.strip_suffix(".txt")?.split_once("-of-")?;
@@ -286,7 +308,7 @@ fn is_ours(name: &str) -> bool {
     });
     // A killed run may leave the temporary file of one of the two.
     let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).unwrap_or(name);
-    shard == Some(true) || matches!(whole, "prepare-text.config.json" | SUMMARY | PARTIAL)
+    shard == Some(true) || matches!(whole, "prepare-text.config.json" | SUMMARY | PARTIAL | MANIFEST)
 }
 
 /// Writes documents. [`Writer::commit`] gives the output its name. If it is dropped instead, nothing remains.
@@ -500,141 +522,4 @@ pub(super) fn cannot_write(path: &Path, source: io::Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(directory: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    fn write(target: Target, documents: &[&str]) {
-        let mut writer = Writer::create(target, true).unwrap();
-        for document in documents {
-            writer.push(document.split_inclusive('\n'));
-            writer.flush(false).unwrap();
-        }
-        writer.finish().unwrap();
-        writer.commit().unwrap();
-    }
-
-    #[test]
-    fn nothing_has_its_name_before_the_commit() {
-        let directory = tempfile::tempdir().unwrap();
-        let target = Target::new(&directory.path().join("new/corpus.txt"), None, TextCompression::Auto).unwrap();
-        let mut writer = Writer::create(target.clone(), true).unwrap();
-        writer.push(["a\n", "b\n"].into_iter());
-        writer.flush(true).unwrap();
-        assert_eq!(names(&directory.path().join("new")), [".corpus.txt.lock", ".corpus.txt.prepare-text.tmp"]);
-        assert!(Writer::create(target.clone(), true).is_err_and(|error| error.to_string().contains("another command")));
-        drop(writer);
-        assert!(!directory.path().join("new").exists());
-        write(target.clone(), &["a\nb\n", "c\n"]);
-        assert_eq!(fs::read_to_string(target.path()).unwrap(), "a\nb\n\nc\n\n");
-        assert_eq!(names(&directory.path().join("new")), ["corpus.txt"]);
-    }
-
-    #[test]
-    fn shards_get_the_same_amount() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("corpus");
-        let target = Target::new(&path, Some(3), TextCompression::None).unwrap();
-        write(target.clone(), &["long document\n", "a\n", "b\n", "c\n"]);
-        let texts: Vec<_> = target.files().iter().map(|file| fs::read_to_string(file).unwrap()).collect();
-        assert_eq!(texts, ["long document\n\n", "a\n\nc\n\n", "b\n\n"]);
-        assert!(target.check(false).is_err() && target.check(true).is_ok());
-        let other = Target::new(&path, Some(1), TextCompression::Gzip).unwrap();
-        write(other, &["d\n"]);
-        assert_eq!(names(&path), ["corpus-00000-of-00001.txt.gz"], "the earlier shards are gone");
-        fs::write(path.join("mine.txt"), "x").unwrap();
-        assert!(target.check(true).is_err_and(|error| error.to_string().contains("mine.txt")));
-    }
-
-    #[test]
-    fn compressed_chunks_are_one_stream() {
-        use std::io::Read;
-        let directory = tempfile::tempdir().unwrap();
-        let text = "some text and more of it\n".repeat(1 << 19);
-        for name in ["corpus.txt.gz", "corpus.txt.zst"] {
-            let path = directory.path().join(name);
-            write(Target::new(&path, None, TextCompression::Auto).unwrap(), &[&text]);
-            let file = File::open(&path).unwrap();
-            let mut found = String::new();
-            if name.ends_with("gz") {
-                flate2::read::MultiGzDecoder::new(file).read_to_string(&mut found).unwrap();
-            } else {
-                zstd::stream::read::Decoder::new(file).unwrap().read_to_string(&mut found).unwrap();
-            }
-            assert!(found == format!("{text}\n"), "{name}");
-            write(Target::new(&path, None, TextCompression::Auto).unwrap(), &[]);
-            assert!(fs::metadata(&path).unwrap().len() > 0, "an empty {name} is one all the same");
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn other_files_are_kept() {
-        use std::os::unix::fs::symlink;
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        fs::create_dir(at("precious")).unwrap();
-        fs::write(at("precious/a"), "x").unwrap();
-        let target = Target::new(&at("c.txt"), None, TextCompression::Auto).unwrap();
-        symlink(at("precious"), at(".c.txt.prepare-text.tmp")).unwrap();
-        assert!(Writer::create(target.clone(), true).is_err());
-        assert_eq!(names(&at("precious")), ["a"]);
-        fs::remove_file(at(".c.txt.prepare-text.tmp")).unwrap();
-
-        symlink(at("elsewhere"), at("c.txt")).unwrap();
-        assert!(target.check(true).is_err_and(|error| error.to_string().contains("a link")));
-        fs::remove_file(at("c.txt")).unwrap();
-
-        // A file appears at the output while the text is written.
-        let mut writer = Writer::create(target.clone(), false).unwrap();
-        writer.finish().unwrap();
-        fs::write(at("c.txt"), "mine").unwrap();
-        assert!(writer.commit().is_err());
-        assert_eq!(fs::read_to_string(at("c.txt")).unwrap(), "mine");
-        assert_eq!(names(directory.path()), ["c.txt", "precious"]);
-    }
-
-    #[test]
-    fn an_interrupted_replacement_is_undone() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("out");
-        let target = Target::new(&path, Some(1), TextCompression::None).unwrap();
-        write(target.clone(), &["a\n"]);
-        // As if killed between the two renames.
-        let staging = directory.path().join(".out.prepare-text.tmp");
-        fs::create_dir(&staging).unwrap();
-        fs::rename(&path, staging.join("old")).unwrap();
-        drop(Writer::create(target.clone(), true).unwrap());
-        assert_eq!(fs::read_to_string(&target.files()[0]).unwrap(), "a\n\n");
-        assert_eq!(names(directory.path()), ["out"]);
-    }
-
-    #[test]
-    fn invalid_outputs_are_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let new = |name: &str, shards| Target::new(&directory.path().join(name), shards, TextCompression::Auto);
-        assert!(new("a", Some(0)).is_err() && new("a", Some(100_000)).is_err());
-        assert!(Target::new(Path::new("-"), None, TextCompression::Auto).is_err());
-        assert!(Target::new(Path::new("/"), None, TextCompression::Auto).is_err());
-        for (name, shards, compression) in [
-            ("a/", None, TextCompression::Auto),
-            ("a.bz2", None, TextCompression::Auto),
-            ("a.txt.gz", None, TextCompression::Zstd),
-            ("a.gz", Some(2), TextCompression::Auto),
-        ] {
-            assert!(Target::new(&directory.path().join(name), shards, compression).is_err(), "{name}");
-        }
-        let at_directory = Target::new(directory.path(), None, TextCompression::Auto).unwrap();
-        assert!(at_directory.check(true).is_err(), "a directory is not a file");
-        assert!(Target::new(Path::new("/dev/null"), None, TextCompression::Auto).unwrap().check(true).is_err());
-        fs::write(directory.path().join("a"), "x").unwrap();
-        assert!(new("a", Some(2)).unwrap().check(true).is_err(), "a file is not a directory");
-        assert!(new("a", None).unwrap().check(false).is_err() && new("a", None).unwrap().check(true).is_ok());
-    }
-}
+mod tests;

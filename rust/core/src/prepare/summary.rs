@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::options::Reason;
 use super::read::raw::OTHERS;
 
 /// What each step dropped or changed.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Invalid UTF-8 sequences replaced by U+FFFD.
     pub replaced: u64,
@@ -20,8 +20,8 @@ pub struct Counts {
     pub redirects: u64,
     /// Pages of dumps that are not articles.
     pub other_pages: u64,
-    /// Records of web archives without text, by type. Their sum is serialized.
-    #[serde(serialize_with = "sum")]
+    /// Records of web archives without text, by type. Their sum is serialized, and nothing is deserialized.
+    #[serde(serialize_with = "sum", skip_deserializing)]
     pub other_records: [u64; OTHERS.len()],
     /// Additional documents from splitting plain-text documents that were too long.
     pub documents_cut: u64,
@@ -95,7 +95,7 @@ impl Counts {
 }
 
 /// The amount of text in one output.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// The number of documents.
     pub documents: u64,
@@ -105,13 +105,22 @@ pub struct Written {
     pub bytes: u64,
 }
 
+impl Written {
+    /// Adds the amounts of `other`.
+    pub fn add(&mut self, other: &Self) {
+        self.documents += other.documents;
+        self.sentences += other.sentences;
+        self.bytes += other.bytes;
+    }
+}
+
 /// The result of a run.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct Summary {
     /// The number of input files.
     pub inputs: u64,
     /// The number of input files of each format.
-    pub formats: BTreeMap<&'static str, u64>,
+    pub formats: BTreeMap<String, u64>,
     /// The number of bytes read from disk.
     pub bytes_read: u64,
     /// The number of bytes of text before cleaning.

@@ -3,29 +3,36 @@
 use std::path::Path;
 
 use super::write;
+use crate::prepare::tasks::{self as corpus, CompleteCorpus};
 use crate::tokens::tokenize;
 use crate::{Error, Result};
 
-/// What [`finish`] found.
+/// What tasks have written.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Finished {
-    /// Records.
-    Records(write::Finished),
-    /// A token store.
-    Store(tokenize::Finished),
+pub enum Completed {
+    /// Records of `make-records`.
+    Records(Box<write::Finished>),
+    /// A token store of `tokenize`.
+    Store(Box<tokenize::Finished>),
+    /// A corpus of `prepare-text`.
+    Corpus(CompleteCorpus),
 }
 
-/// Completes the output of tasks in `directory`: see [`write::finish`] and [`tokenize::finish`].
+/// Completes the output of tasks in `directory`: see [`write::finish`], [`tokenize::finish`] and [`corpus::finish`].
 ///
 /// # Errors
-/// Those of both; [`Error::Input`] if the directory holds something else.
-pub fn finish(directory: &Path, num_tasks: Option<u64>) -> Result<Finished> {
+/// Those of all three; [`Error::Input`] if the directory holds something else.
+pub fn finish(directory: &Path, num_tasks: Option<u64>) -> Result<Completed> {
     if let Some(finished) = write::finish(directory, num_tasks)? {
-        return Ok(Finished::Records(finished));
+        return Ok(Completed::Records(Box::new(finished)));
     }
     if let Some(finished) = tokenize::finish(directory, num_tasks)? {
-        return Ok(Finished::Store(finished));
+        return Ok(Completed::Store(Box::new(finished)));
     }
-    let reason = "there are no records and no token store here, complete or not; pass the `output_dir` of tasks";
+    if let Some(corpus) = corpus::finish(directory, num_tasks)? {
+        return Ok(Completed::Corpus(corpus));
+    }
+    let reason = "there are no records, no token store and no corpus of tasks here, complete or not; pass the output of \
+                  tasks";
     Err(Error::input_at(directory, reason))
 }

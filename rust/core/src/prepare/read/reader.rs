@@ -48,6 +48,8 @@ pub struct RawReader {
     splits: u64,
     formats: BTreeMap<&'static str, u64>,
     warnings: Vec<String>,
+    /// Whether others read more of the inputs.
+    is_part: bool,
 }
 
 /// A file that is being read.
@@ -76,6 +78,7 @@ impl RawReader {
             splits: 0,
             formats: BTreeMap::new(),
             warnings: Vec::new(),
+            is_part: false,
         })
     }
 
@@ -83,6 +86,13 @@ impl RawReader {
     #[must_use]
     pub fn with_stdin(mut self, stdin: Box<dyn Read + Send>) -> Self {
         self.stdin = Some(stdin);
+        self
+    }
+
+    /// Says that the files are a part of the inputs. Then nothing is said about options that have no effect on them.
+    #[must_use]
+    pub fn of_part(mut self, is_part: bool) -> Self {
+        self.is_part = is_part;
         self
     }
 
@@ -182,7 +192,11 @@ impl RawReader {
         let has_fields = |name: &str| !matches!(name, "text" | "wikiextractor" | "mediawiki" | "wet");
         let (field, file) = (&self.options.text_field, &self.files[self.file]);
         let is_named = *field != ReadOptions::default().text_field;
-        if !is_named || self.file + 1 < self.files.len() || self.formats.keys().any(|name| has_fields(name)) {
+        if !is_named
+            || self.is_part
+            || self.file + 1 < self.files.len()
+            || self.formats.keys().any(|name| has_fields(name))
+        {
             return Ok(());
         }
         let Some(kind) = found else { return Ok(()) };

@@ -1,0 +1,303 @@
+//! Finds duplicate documents with the hashes that each portion has written, partition by partition.
+//!
+//! A partition is the hashes with the same first byte. The file of a portion consists of runs, each sorted by hash, so
+//! that consecutive partitions are one range of bytes per run. Of equal hashes, the first in the order of the input stays.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::texts::{create, damaged};
+use crate::files::atomic::AtomicFile;
+use crate::files::raw::read_existing;
+use crate::files::remote::{self, Address, Listed};
+use crate::{Error, Result};
+
+/// The number of partitions.
+pub(super) const PARTITIONS: usize = 256;
+/// The size in bytes of a hash, most significant byte first, and the number of its document.
+const ENTRY: usize = 20;
+/// The size in bytes of the number of a portion and that of a document.
+pub(super) const DUPLICATE: usize = 8;
+/// The number of hashes in a run. It bounds the memory, and must not depend on options.
+const RUN: usize = 1 << 22;
+/// The number of runs that are read at a time.
+const AT_A_TIME: usize = 64;
+/// The bytes of memory that a hash takes while duplicates are found.
+const IN_MEMORY: u64 = 32;
+
+/// The hashes of a portion's documents, which are being written.
+pub(super) struct HashFile {
+    file: AtomicFile,
+    run: Vec<(u128, u32)>,
+    most: usize,
+    size: u64,
+    runs: Vec<Vec<u32>>,
+    documents: u64,
+}
+
+impl HashFile {
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = create(path)?;
+        Ok(Self { file, run: Vec::new(), most: RUN, size: 0, runs: Vec::new(), documents: 0 })
+    }
+
+    /// Adds the hash of the next document.
+    pub fn push(&mut self, hash: u128) -> Result<()> {
+        let number = u32::try_from(self.documents).map_err(|_| {
+            let reason =
+                format!("a portion must not have more than {} documents; pass a smaller `shard_size`", u32::MAX);
+            Error::data(self.file.path(), reason)
+        })?;
+        self.run.push((hash, number));
+        self.documents += 1;
+        if self.run.len() == self.most { self.end_run() } else { Ok(()) }
+    }
+
+    fn end_run(&mut self) -> Result<()> {
+        self.run.par_sort_unstable();
+        let mut counts = vec![0; PARTITIONS];
+        let mut bytes = Vec::with_capacity(self.run.len() * ENTRY);
+        for (hash, number) in self.run.drain(..) {
+            counts[(hash >> 120) as usize] += 1;
+            bytes.extend_from_slice(&hash.to_be_bytes());
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        self.size += bytes.len() as u64;
+        self.runs.push(counts);
+        self.file.write(&bytes)
+    }
+
+    /// Gives the file its name. Returns its size, and the number of hashes of each run in each partition.
+    pub fn commit(mut self) -> Result<(u64, Vec<Vec<u32>>)> {
+        if !self.run.is_empty() {
+            self.end_run()?;
+        }
+        self.file.commit()?;
+        Ok((self.size, self.runs))
+    }
+}
+
+/// The hashes of one portion.
+pub(super) struct Hashes {
+    pub path: PathBuf,
+    /// The size of the file in bytes.
+    pub size: u64,
+    /// The number of hashes in each partition, for each run.
+    pub runs: Vec<Vec<u32>>,
+}
+
+/// A run of one portion.
+struct Run<'a> {
+    portion: u32,
+    file: &'a Hashes,
+    /// The first byte of the run.
+    start: u64,
+    counts: &'a [u32],
+}
+
+impl Run<'_> {
+    fn count(&self, partitions: &Range<usize>) -> u64 {
+        self.counts[partitions.clone()].iter().map(|&count| u64::from(count)).sum()
+    }
+
+    fn read(&self, partitions: &Range<usize>) -> Result<Vec<u8>> {
+        let start = self.start + self.count(&(0..partitions.start)) * ENTRY as u64;
+        range(&self.file.path, self.file.size, start, self.count(partitions) * ENTRY as u64)
+    }
+}
+
+/// Finds the duplicates in `partitions`, which are consecutive. Calls `each` with the number of a partition, and the numbers
+/// of the portions and documents that are duplicates, in order.
+///
+/// `memory` is the number of bytes that the hashes of several partitions, or of a part of one, may take.
+///
+/// # Errors
+/// [`Error::Io`] if a file cannot be read, and the errors of `each`.
+pub(super) fn duplicates(
+    portions: &[Hashes],
+    partitions: Range<usize>,
+    memory: u64,
+    mut each: impl FnMut(usize, Vec<(u32, u32)>) -> Result<()>,
+) -> Result<()> {
+    let runs: Vec<_> = (0..).zip(portions).flat_map(|(portion, file)| runs(portion, file)).collect();
+    let hashes = |partitions: &Range<usize>| runs.iter().map(|run| run.count(partitions)).sum::<u64>();
+    let most = (memory / IN_MEMORY).max(1);
+    let mut start = partitions.start;
+    while start < partitions.end {
+        let mut group = start..start + 1;
+        while group.end < partitions.end && hashes(&(start..group.end + 1)) <= most {
+            group.end += 1;
+        }
+        let mut found = vec![Vec::new(); group.len()];
+        let parts = hashes(&group).div_ceil(most).max(1);
+        for part in 0..parts {
+            find(&runs, &group, part, parts, &mut found)?;
+        }
+        for (partition, mut duplicates) in group.clone().zip(found) {
+            duplicates.par_sort_unstable();
+            each(partition, duplicates)?;
+        }
+        start = group.end;
+    }
+    Ok(())
+}
+
+fn runs(portion: u32, file: &Hashes) -> impl Iterator<Item = Run<'_>> {
+    let mut start = 0;
+    file.runs.iter().map(move |counts| {
+        let run = Run { portion, file, start, counts };
+        start += run.count(&(0..PARTITIONS)) * ENTRY as u64;
+        run
+    })
+}
+
+/// Finds the duplicates among one of several equal parts of the hashes of `group`.
+fn find(runs: &[Run<'_>], group: &Range<usize>, part: u64, parts: u64, found: &mut [Vec<(u32, u32)>]) -> Result<()> {
+    // A hash is in the part that the four bytes after the first one say.
+    let is_in_part = |hash: u128| parts == 1 || (u64::from((hash >> 88) as u32) * parts) >> 32 == part;
+    let mut entries: Vec<(u128, u32, u32)> = Vec::new();
+    for runs in runs.chunks(AT_A_TIME) {
+        let bytes = runs.par_iter().map(|run| run.read(group)).collect::<Result<Vec<_>>>()?;
+        for (run, bytes) in runs.iter().zip(bytes) {
+            let all = bytes.chunks_exact(ENTRY).map(|bytes| entry(bytes, run.portion));
+            entries.extend(all.filter(|&(hash, ..)| is_in_part(hash)));
+        }
+    }
+    entries.par_sort_unstable();
+    for pair in entries.windows(2) {
+        let (hash, portion, document) = pair[1];
+        if pair[0].0 == hash {
+            let partition = (hash >> 120) as usize;
+            if let Some(found) = partition.checked_sub(group.start).and_then(|at| found.get_mut(at)) {
+                found.push((portion, document));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn entry(bytes: &[u8], portion: u32) -> (u128, u32, u32) {
+    let (mut hash, mut number) = ([0; 16], [0; 4]);
+    hash.copy_from_slice(&bytes[..16]);
+    number.copy_from_slice(&bytes[16..]);
+    (u128::from_be_bytes(hash), portion, u32::from_le_bytes(number))
+}
+
+/// Writes a list of duplicates.
+pub(super) fn write_list(path: &Path, duplicates: &[(u32, u32)]) -> Result<()> {
+    let mut file = create(path)?;
+    let words = duplicates.iter().flat_map(|&(portion, document)| [portion, document]);
+    file.write(&words.flat_map(u32::to_le_bytes).collect::<Vec<_>>())?;
+    file.commit().map(drop)
+}
+
+/// Reads those duplicates of a list that are in `portions`.
+pub(super) fn read_list(path: &Path, portions: &Range<u64>) -> Result<Vec<(u32, u32)>> {
+    let bytes = read_existing(path)?;
+    if !bytes.len().is_multiple_of(DUPLICATE) {
+        return Err(damaged(path));
+    }
+    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_le_bytes);
+    let all = bytes.chunks_exact(DUPLICATE).map(|pair| (word(&pair[..4]), word(&pair[4..])));
+    Ok(all.filter(|(portion, _)| portions.contains(&u64::from(*portion))).collect())
+}
+
+/// Reads `length` bytes at `start` of a file of `size` bytes, local or remote.
+fn range(path: &Path, size: u64, start: u64, length: u64) -> Result<Vec<u8>> {
+    if length == 0 {
+        return Ok(Vec::new());
+    }
+    let bytes = if let Some(address) = Address::of(path)? {
+        let listed = Listed { address: address.clone(), bytes: size, version: None };
+        if let Some(slices) = listed.open()?.slices(&[start], length)? {
+            slices.into_iter().next().map(Vec::from).unwrap_or_default()
+        } else {
+            // The server sends only whole objects.
+            let all = remote::bytes(&address)?.ok_or_else(|| damaged(path))?;
+            all.into_iter().skip(start as usize).take(length as usize).collect()
+        }
+    } else {
+        let error = |source| Error::io("cannot read", path, source);
+        let mut file = std::fs::File::open(path).map_err(error)?;
+        file.seek(SeekFrom::Start(start)).map_err(error)?;
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.take(length).read_to_end(&mut bytes).map_err(error)?;
+        bytes
+    };
+    if bytes.len() as u64 == length { Ok(bytes) } else { Err(damaged(path)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Hashes of few different values, at the ends of partitions and of their parts.
+    fn hash() -> impl Strategy<Value = u128> {
+        (0..3_u128, 0..3_u128, 0..2_u128)
+            .prop_map(|(first, next, last)| [0, 1, 255][first as usize] << 120 | (next << 118) | last)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn the_first_occurrence_stays_with_any_memory(
+            portions in prop::collection::vec(prop::collection::vec(hash(), 0..20), 0..6),
+            memory in 1..2000_u64,
+            most in 1..8_usize,
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let mut files = Vec::new();
+            for (number, hashes) in portions.iter().enumerate() {
+                let path = directory.path().join(number.to_string());
+                let mut file = HashFile { most, ..HashFile::create(&path).unwrap() };
+                for &hash in hashes {
+                    file.push(hash).unwrap();
+                }
+                let (size, runs) = file.commit().unwrap();
+                prop_assert_eq!(size, std::fs::metadata(&path).unwrap().len());
+                files.push(Hashes { path, size, runs });
+            }
+            let (mut seen, mut wanted) = (HashSet::new(), BTreeMap::<usize, Vec<(u32, u32)>>::new());
+            for (portion, hashes) in (0..).zip(&portions) {
+                for (document, &hash) in (0..).zip(hashes) {
+                    if !seen.insert(hash) {
+                        wanted.entry((hash >> 120) as usize).or_default().push((portion, document));
+                    }
+                }
+            }
+            let mut found = BTreeMap::new();
+            for range in [0..2, 2..200, 200..PARTITIONS] {
+                duplicates(&files, range, memory, |partition, list| {
+                    let path = directory.path().join("list");
+                    write_list(&path, &list)?;
+                    assert_eq!(read_list(&path, &(0..100))?, list);
+                    let own = read_list(&path, &(1..3))?;
+                    assert!(own.iter().all(|pair| list.contains(pair) && (1..3).contains(&pair.0)));
+                    assert!(found.insert(partition, list).is_none());
+                    Ok(())
+                }).unwrap();
+            }
+            prop_assert_eq!(found.len(), PARTITIONS);
+            found.retain(|_, list| !list.is_empty());
+            prop_assert_eq!(found, wanted);
+        }
+    }
+
+    #[test]
+    fn a_shorter_file_is_damaged() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("list");
+        write_list(&path, &[(1, 2)]).unwrap();
+        let is_damaged = |error: Error| error.to_string().contains("this temporary file is damaged");
+        assert!(range(&path, 8, 4, 8).is_err_and(is_damaged));
+        std::fs::write(&path, "1234567").unwrap();
+        assert!(read_list(&path, &(0..9)).is_err_and(is_damaged));
+    }
+}

@@ -1,0 +1,244 @@
+//! The work of each round, for any numbers of portions or partitions.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rayon::prelude::*;
+
+use super::hashes::{DUPLICATE, HashFile, Hashes, duplicates, read_list, write_list};
+use super::job::{Job, Round, Sizes};
+use super::markers::{Cleaned, Finished, Found};
+use super::texts::{Shards, TextFile, damaged, read_documents};
+use crate::files::inputs::InputFile;
+use crate::files::portions::Portion;
+use crate::files::raw::size;
+use crate::prepare::options::PrepareOptions;
+use crate::prepare::output::TextCompression;
+use crate::prepare::read::reader::RawReader;
+use crate::prepare::work::{Gathered, Shared, clean_all};
+use crate::{Error, Progress, Result};
+
+/// The number of documents after which a task looks whether it must stop.
+const TICK: u64 = 4096;
+
+/// What the inputs are divided into, and how they are read.
+pub(super) struct Inputs<'a> {
+    pub files: &'a [InputFile],
+    pub portions: &'a [Portion],
+    /// The options of the command. Those of the job have defaults for what does not change the output.
+    pub options: &'a PrepareOptions,
+    /// Notes about all inputs.
+    pub notes: Vec<String>,
+}
+
+/// Adds what was done before to what is reported.
+struct From<'a> {
+    progress: &'a mut dyn Progress,
+    before: u64,
+    total: u64,
+}
+
+impl Progress for From<'_> {
+    fn report(&mut self, stage: &'static str, unit: &'static str, done: u64, _: u64) -> bool {
+        self.progress.report(stage, unit, self.before + done, self.total)
+    }
+
+    fn stop(&self) -> Arc<AtomicBool> {
+        self.progress.stop()
+    }
+}
+
+fn stopped() -> Error {
+    Error::Interrupted("what is done is kept: run the same command again to resume".into())
+}
+
+/// Does the things `numbers` of a round, ascending, and notes each.
+///
+/// # Errors
+/// If an input or a file cannot be read or written; [`Error::Interrupted`].
+pub(super) fn run(
+    job: &Job,
+    inputs: &Inputs<'_>,
+    round: Round,
+    numbers: &[u64],
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    let result = match round {
+        Round::Compare => compare(job, inputs.options.dedup_memory << 20, numbers, progress),
+        Round::Write if job.rounds().len() > 1 => write(job, inputs.options.dedup_memory << 20, numbers, progress),
+        Round::Clean | Round::Write => clean(job, inputs, round, numbers, progress),
+    };
+    result.map_err(|error| if matches!(error, Error::Interrupted(_)) { stopped() } else { error })
+}
+
+/// Where cleaned documents are written.
+enum Out {
+    /// Kept until their duplicates are known.
+    Kept(TextFile, HashFile),
+    Written(Shards),
+}
+
+impl Out {
+    fn push(&mut self, document: &str, hash: u128) -> Result<()> {
+        match self {
+            Self::Kept(text, hashes) => text.push(document).and_then(|()| hashes.push(hash)),
+            Self::Written(shards) => shards.push(document, Some(hash)),
+        }
+    }
+}
+
+fn clean(job: &Job, inputs: &Inputs<'_>, round: Round, numbers: &[u64], progress: &mut dyn Progress) -> Result<()> {
+    let files = |number: u64| &inputs.files[inputs.portions[number as usize].files.clone()];
+    let bytes = |number: u64| files(number).iter().map(|file| file.bytes).sum::<u64>();
+    let total = numbers.iter().map(|&number| bytes(number)).sum();
+    let mut progress = From { progress, before: 0, total };
+    let mut shared = Shared::new(inputs.files, inputs.options, 0)?;
+    let read = Arc::new(inputs.options.read.clone());
+    for &number in numbers {
+        let files = files(number);
+        shared.read_only(files);
+        let is_part = inputs.portions.len() > 1;
+        let mut reader = RawReader::new(files.to_vec(), Arc::clone(&read))?.of_part(is_part).stopping(progress.stop());
+        let mut out = match round {
+            Round::Write => Out::Written(shards(job, number)?),
+            _ => Out::Kept(
+                TextFile::create(&job.path(round, number, "zst"), TextCompression::Zstd)?,
+                HashFile::create(&job.path(round, number, "hashes"))?,
+            ),
+        };
+        let mut gathered = Gathered::default();
+        clean_all(&mut reader, &shared, &mut progress, |work| {
+            gathered.take(work);
+            let lines = &work.lines;
+            lines.documents.iter().try_for_each(|kept| out.push(lines.text_of(kept.lines.clone()), kept.hash))
+        })?;
+        let notes = if number == 0 { inputs.notes.clone() } else { Vec::new() };
+        let found = Found::new(files.len(), &reader, gathered, notes);
+        match out {
+            Out::Kept(text, hashes) => {
+                let text = text.commit()?;
+                let (hashes_size, runs) = hashes.commit()?;
+                let documents = text.text.documents;
+                job.mark(round, number, &Cleaned { found, documents, text_size: text.size, hashes_size, runs })?;
+            }
+            Out::Written(shards) => {
+                let (shard, eval_shard) = shards.commit()?;
+                let duplicates = 0;
+                job.mark(round, number, &Finished { shard, eval_shard, duplicates, found: Some(found) })?;
+            }
+        }
+        progress.before += bytes(number);
+    }
+    Ok(())
+}
+
+/// Begins the files of a portion.
+fn shards(job: &Job, number: u64) -> Result<Shards> {
+    let create = |target: &crate::prepare::output::Target| TextFile::create(&target.file(number), target.compression());
+    Ok(Shards {
+        training: create(&job.training)?,
+        held_out: job.held_out.as_ref().map(create).transpose()?,
+        eval_fraction: job.options.eval_fraction,
+    })
+}
+
+fn compare(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress) -> Result<()> {
+    let mut portions = Vec::new();
+    for (number, marker) in (0..).zip(job.markers::<Cleaned>(Round::Clean)?) {
+        let path = job.path(Round::Clean, number, "hashes");
+        portions.push(Hashes { path, size: marker.hashes_size, runs: marker.runs });
+    }
+    let mut done = 0;
+    for range in numbers.chunk_by(|one, next| one + 1 == *next) {
+        let (Some(&first), Some(&last)) = (range.first(), range.last()) else { continue };
+        duplicates(&portions, first as usize..last as usize + 1, memory, |partition, list| {
+            // The list says itself that it is done.
+            write_list(&job.marker_path(Round::Compare, partition as u64), &list)?;
+            done += 1;
+            let may_continue = progress.report("finding duplicates", "partitions", done, numbers.len() as u64);
+            if may_continue { Ok(()) } else { Err(stopped()) }
+        })?;
+    }
+    Ok(())
+}
+
+fn write(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress) -> Result<()> {
+    let lists: Vec<_> = (0..job.total(Round::Compare)).map(|number| job.marker_path(Round::Compare, number)).collect();
+    let sizes = lists.par_iter().map(|list| Ok(size(list)?.unwrap_or_default())).collect::<Result<Vec<u64>>>()?;
+    // The lists are read once if all duplicates fit into memory.
+    let batches = sizes.iter().sum::<u64>().div_ceil(memory.max(DUPLICATE as u64)).max(1);
+    let total = numbers.len() as u64;
+    let mut done = 0;
+    for batch in numbers.chunks(total.div_ceil(batches) as usize) {
+        let mut duplicates = read_lists(&lists, batch)?;
+        for &number in batch {
+            let mut own = duplicates.remove(&number).unwrap_or_default();
+            own.sort_unstable();
+            let may_continue = || progress.report("writing documents", "portions", done, total);
+            write_portion(job, number, &own, may_continue)?;
+            done += 1;
+        }
+    }
+    progress.report("writing documents", "portions", done, total);
+    Ok(())
+}
+
+/// Returns the duplicates in portions `numbers`, ascending, by portion.
+fn read_lists(lists: &[PathBuf], numbers: &[u64]) -> Result<HashMap<u64, Vec<u32>>> {
+    let mut found: HashMap<u64, Vec<u32>> = HashMap::new();
+    let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return Ok(found) };
+    // Only so many lists are in memory at a time.
+    for lists in lists.chunks(rayon::current_num_threads()) {
+        let read = |list: &PathBuf| read_list(list, &(*first..last + 1));
+        for (portion, document) in lists.par_iter().map(read).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+            found.entry(u64::from(portion)).or_default().push(document);
+        }
+    }
+    Ok(found)
+}
+
+/// Writes the files of a portion without its `duplicates`, ascending.
+fn write_portion(job: &Job, number: u64, duplicates: &[u32], mut may_continue: impl FnMut() -> bool) -> Result<()> {
+    let cleaned: Cleaned = job.marker(Round::Clean, number)?;
+    let path = job.path(Round::Clean, number, "zst");
+    let mut shards = shards(job, number)?;
+    let mut next = duplicates.iter().peekable();
+    let mut documents = 0;
+    read_documents(&path, cleaned.text_size, &Arc::default(), |document| {
+        if documents % TICK == 0 && !may_continue() {
+            return Err(stopped());
+        }
+        let is_duplicate = next.next_if(|&&it| u64::from(it) == documents).is_some();
+        documents += 1;
+        if is_duplicate { Ok(()) } else { shards.push(document, None) }
+    })?;
+    if documents != cleaned.documents || next.next().is_some() {
+        return Err(damaged(&path));
+    }
+    let (shard, eval_shard) = shards.commit()?;
+    let duplicates = duplicates.len() as u64;
+    job.mark(Round::Write, number, &Finished { shard, eval_shard, duplicates, found: None })
+}
+
+/// Returns those of `numbers` whose files are not there as they are noted.
+pub(super) fn lost(job: &Job, numbers: impl Iterator<Item = u64>) -> Result<Vec<u64>> {
+    let training = Sizes::of(job.training.path())?;
+    let held_out = job.held_out.as_ref().map(|target| Sizes::of(target.path())).transpose()?;
+    let mut lost = Vec::new();
+    for number in numbers {
+        let noted: Finished = job.marker(Round::Write, number)?;
+        let eval = match (&held_out, &noted.eval_shard) {
+            (Some(sizes), Some(shard)) => sizes.has(shard)?,
+            (held_out, _) => held_out.is_none(),
+        };
+        if !eval || !training.has(&noted.shard)? {
+            lost.push(number);
+        }
+    }
+    Ok(lost)
+}

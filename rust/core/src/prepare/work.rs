@@ -1,0 +1,296 @@
+//! Reads inputs and cleans their documents on all threads, wave by wave.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use regex::RegexSet;
+use serde::{Deserialize, Serialize};
+
+use super::clean::{Cleaner, Lines};
+use super::language::{self, LanguageRule, UNDETERMINED, Votes};
+use super::look::Look;
+use super::options::{PrepareOptions, Reason};
+use super::read::options::ReadOptions;
+use super::read::parse::parse;
+use super::read::raw::{BLOCK_BYTES, Document, RawBlock, RawKind, ReadCounts};
+use super::read::reader::RawReader;
+use super::summary::Counts;
+use crate::files::inputs::InputFile;
+use crate::waves::{self, Input, Size};
+use crate::{Error, Progress, Result};
+
+/// The number of blocks per thread in a wave.
+const BLOCKS_A_THREAD: usize = 4;
+/// The approximate maximum number of bytes of text in a wave.
+const WAVE_BYTES: usize = 48 << 20;
+/// The number of inputs that are examined for a common language.
+const FIRST_INPUTS: usize = 64;
+/// The length of a sample in a dry run, in bytes.
+const SAMPLE: usize = 400;
+
+/// Reads and cleans everything that `reader` has, and passes it to `take` in input order.
+///
+/// # Errors
+/// The first error of an input or of `take`; [`Error::Interrupted`].
+pub(super) fn clean_all(
+    reader: &mut RawReader,
+    shared: &Shared<'_>,
+    progress: &mut dyn Progress,
+    mut take: impl FnMut(&mut Work) -> Result<()> + Send,
+) -> Result<()> {
+    let blocks = (rayon::current_num_threads() * BLOCKS_A_THREAD).min(WAVE_BYTES / BLOCK_BYTES);
+    let size = Size { items: blocks, bytes: blocks * BLOCK_BYTES };
+    let mut language = InputLanguage::default();
+    let clean = |works: &mut [Work]| clean(works, shared, &mut language);
+    let take = |work: &mut Work| match work.failed.take() {
+        Some(error) => Err(error),
+        None => take(work),
+    };
+    waves::run("preparing text", size, None, progress, reader, clean, take)
+}
+
+impl Input<Work> for RawReader {
+    fn read(&mut self, work: &mut Work) -> Result<Option<usize>> {
+        Ok(self.next_block(&mut work.block)?.then_some(work.block.data.len()))
+    }
+
+    fn bytes_read(&self) -> u64 {
+        self.bytes_read()
+    }
+
+    fn bytes_total(&self) -> u64 {
+        self.total_bytes()
+    }
+}
+
+/// State that the threads share.
+pub(super) struct Shared<'a> {
+    options: &'a PrepareOptions,
+    rule: LanguageRule,
+    /// The language of inputs for which no other language can be determined.
+    language: &'static str,
+    patterns: Option<RegexSet>,
+    /// The paths of the inputs of the reader.
+    files: Vec<InputFile>,
+    /// The number of all inputs.
+    inputs: usize,
+    /// The number of samples to keep for each reason.
+    samples: usize,
+}
+
+impl<'a> Shared<'a> {
+    /// Examines the first of all inputs, `files`, if `options` ask for their language.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] if the language or a pattern is not valid.
+    pub fn new(files: &[InputFile], options: &'a PrepareOptions, samples: usize) -> Result<Self> {
+        let rule = LanguageRule::parse(&options.clean.language)?;
+        let patterns = options.clean.patterns()?;
+        let language = match rule {
+            LanguageRule::EachInput => language_of_all(files, &options.read),
+            _ => UNDETERMINED,
+        };
+        Ok(Self { options, rule, language, patterns, files: files.to_vec(), inputs: files.len(), samples })
+    }
+
+    /// Says that a reader will read only `files`, which are a part of all inputs.
+    pub fn read_only(&mut self, files: &[InputFile]) {
+        self.files = files.to_vec();
+    }
+}
+
+/// The language of the last input in the previous wave.
+#[derive(Debug, Default)]
+struct InputLanguage {
+    file: Option<usize>,
+    code: String,
+}
+
+/// A block and its results. Buffers are reused.
+#[derive(Default)]
+pub(super) struct Work {
+    block: RawBlock,
+    documents: Vec<Document>,
+    /// The cleaned documents.
+    pub lines: Lines,
+    /// A guess from the block's first documents, if the input begins with this block.
+    guess: Option<&'static str>,
+    /// The language of the input.
+    language: String,
+    languages: BTreeMap<String, u64>,
+    counts: Counts,
+    look: Look,
+    /// Whether this is the first block of the input.
+    begins_input: bool,
+    text_bytes: u64,
+    /// Samples of what was dropped or changed.
+    pub samples: Vec<(Reason, String)>,
+    failed: Option<Error>,
+}
+
+/// Parses and cleans the blocks of a wave on all threads.
+fn clean(works: &mut [Work], shared: &Shared<'_>, language: &mut InputLanguage) {
+    let mut before = language.file;
+    let begins: Vec<bool> = works.iter().map(|work| before.replace(work.block.file) != Some(work.block.file)).collect();
+    works.par_iter_mut().zip(&begins).for_each(|(work, &begins)| work.parse(shared, begins));
+    for (work, begins) in works.iter_mut().zip(begins) {
+        if begins {
+            let code = work.guess.unwrap_or(shared.language).to_owned();
+            *language = InputLanguage { file: Some(work.block.file), code };
+        }
+        work.language.clone_from(&language.code);
+    }
+    works.par_iter_mut().for_each(|work| work.clean(shared));
+}
+
+/// The usual size of a block's lines in bytes. Memory beyond it, which one long document needed, is freed.
+const USUAL: usize = 4 * BLOCK_BYTES;
+
+impl Work {
+    fn parse(&mut self, shared: &Shared<'_>, begins_input: bool) {
+        self.documents.clear();
+        self.counts = Counts::default();
+        let mut read = ReadCounts::default();
+        let path = &shared.files[self.block.file].path;
+        self.failed = parse(&self.block, path, &shared.options.read, &mut read, &mut self.documents).err();
+        self.counts.replaced = read.replaced;
+        self.counts.bad_records = read.bad_records;
+        self.counts.redirects = read.redirects;
+        self.counts.other_pages = read.other_pages;
+        self.counts.other_records = read.other_records;
+        self.guess = None;
+        self.begins_input = begins_input;
+        if begins_input && shared.rule == LanguageRule::EachInput {
+            let mut votes = Votes::default();
+            vote(&self.documents, &mut votes);
+            self.guess = votes.result();
+        }
+        // A long document may have made this buffer very large.
+        self.block.data = Vec::new();
+    }
+
+    fn clean(&mut self, shared: &Shared<'_>) {
+        self.lines.clear();
+        self.lines.shrink_to(USUAL);
+        self.languages.clear();
+        self.samples.clear();
+        self.text_bytes = 0;
+        let hash_lines = shared.options.dedup_lines;
+        let mut cleaner = Cleaner::new(&shared.options.clean, shared.patterns.as_ref(), hash_lines);
+        let (samples, max) = (&mut self.samples, shared.samples);
+        let mut removed = |reason: Reason, text: &str| {
+            if max > 0 && samples.iter().filter(|(known, _)| *known == reason).count() < max {
+                samples.push((reason, sample(text)));
+            }
+        };
+        self.look.clear();
+        if shared.rule == LanguageRule::EachInput {
+            self.look.languages(&self.documents, &self.language, self.begins_input, shared.inputs);
+        }
+        for document in std::mem::take(&mut self.documents) {
+            if matches!(self.block.kind, RawKind::Text) {
+                self.look.file(&document.text);
+            }
+            let language = match (&shared.rule, &document.language) {
+                (LanguageRule::Given(code), _) => code,
+                (LanguageRule::EachInput, Some(stated)) => stated,
+                (LanguageRule::EachInput, None) => &self.language,
+                (LanguageRule::EachDocument, _) => language::detect(&document.text),
+            };
+            self.text_bytes += document.text.len() as u64;
+            match self.languages.get_mut(language) {
+                Some(count) => *count += 1,
+                None => drop(self.languages.insert(language.to_owned(), 1)),
+            }
+            cleaner.clean(&document, language, &mut self.lines, &mut self.counts, &mut removed);
+        }
+    }
+}
+
+/// What is known of inputs after their documents were cleaned.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Gathered {
+    /// What each step dropped or changed.
+    pub counts: Counts,
+    /// The number of documents in each language.
+    pub languages: BTreeMap<String, u64>,
+    /// Signs of wrong options.
+    pub look: Look,
+    /// The number of documents before cleaning.
+    pub documents_read: u64,
+    /// The number of bytes of text before cleaning.
+    pub text_bytes: u64,
+}
+
+impl Gathered {
+    /// Adds what is known of a block.
+    pub fn take(&mut self, work: &Work) {
+        self.counts.add(&work.counts);
+        self.look.add(&work.look);
+        self.text_bytes += work.text_bytes;
+        self.take_languages(&work.languages);
+    }
+
+    /// Adds what is known of other inputs.
+    pub fn add(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        self.look.add(&other.look);
+        self.text_bytes += other.text_bytes;
+        self.take_languages(&other.languages);
+    }
+
+    fn take_languages(&mut self, languages: &BTreeMap<String, u64>) {
+        for (language, count) in languages {
+            *self.languages.entry(language.clone()).or_default() += count;
+            self.documents_read += count;
+        }
+    }
+}
+
+/// Adds the votes of documents whose language the input does not state. Returns `false` once no more are needed.
+fn vote(documents: &[Document], votes: &mut Votes) -> bool {
+    documents.iter().filter(|document| document.language.is_none()).all(|document| votes.add(&document.text))
+}
+
+/// Returns the common language of the first inputs. It is used for inputs with too little text to recognize their
+/// language.
+fn language_of_all(files: &[InputFile], options: &ReadOptions) -> &'static str {
+    let files: Vec<_> = files.iter().filter(|file| file.is_seekable()).take(FIRST_INPUTS).cloned().collect();
+    let mut votes = Votes::default();
+    let look = || -> Result<()> {
+        let paths: Vec<_> = files.iter().map(|file| file.path.clone()).collect();
+        let mut reader = RawReader::new(files, Arc::new(options.clone()))?;
+        let (mut block, mut documents) = (RawBlock::default(), Vec::new());
+        for _ in 0..FIRST_INPUTS {
+            documents.clear();
+            if !reader.next_block(&mut block)? {
+                break;
+            }
+            parse(&block, &paths[block.file], options, &mut ReadCounts::default(), &mut documents)?;
+            let all_stated = documents.iter().all(|document| document.language.is_some());
+            if (all_stated && !documents.is_empty()) || !vote(&documents, &mut votes) {
+                break;
+            }
+        }
+        Ok(())
+    };
+    // If an input cannot be read, the main pass reports it.
+    let _ = look();
+    votes.result().unwrap_or(UNDETERMINED)
+}
+
+/// Whether a document is held out. Its hash serves as a random number from 0 to 1 that depends only on the text.
+pub(super) fn is_held_out(hash: u128, fraction: f64) -> bool {
+    ((hash >> 64) as u64 as f64) < fraction * 2_f64.powi(64)
+}
+
+/// Returns the beginning of a text, for a report.
+pub(super) fn sample(text: &str) -> String {
+    let end = text.floor_char_boundary(SAMPLE);
+    let mut sample = text[..end].trim_end().to_owned();
+    if end < text.len() {
+        sample.push('…');
+    }
+    sample
+}
