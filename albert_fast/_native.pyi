@@ -964,8 +964,8 @@ def finish(directory: str | os.PathLike[str], *, num_tasks: int | None = None) -
     """Completes what the tasks of `prepare_text`, `tokenize` or `make_records` have written to a directory.
 
     Returns:
-        `"kind"` (`"corpus"`, `"token store"` or `"records"`), and `"already_complete"`. Of a corpus, what `prepare_text`
-        returns; of the others, the content of `meta.json` or `dataset.json`.
+        `"kind"` (`"corpus"`, `"token store"` or `"records"`), and `"already_complete"`. Of a corpus, what
+        `prepare_text` returns; of the others, the content of `meta.json` or `dataset.json`.
 
     Raises:
         AlbertFastError: something is missing; the directory holds something else.

@@ -115,7 +115,7 @@ pub fn three_records() -> Vec<u8> {
     let mut out = Vec::new();
     for position in 0..3 {
         let mut instance = Instance::default();
-        Three.fill(position, &mut (), &mut instance);
+        Three.fill(position, &mut (), &mut instance).unwrap();
         frame(&mut out, |out| example::encode(&instance, &OPTIONS(), out));
     }
     out
