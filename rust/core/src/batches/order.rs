@@ -71,7 +71,7 @@ impl Order {
         let blocks = block_order(seed, epoch, firsts.len() as u64 - 1);
         let (mut starts, mut position) = (Vec::new(), 0);
         for at in 0..blocks.len() {
-            if at as usize % WINDOW == 0 {
+            if (at as usize).is_multiple_of(WINDOW) {
                 starts.push(position);
             }
             let block = blocks.apply(at) as usize;

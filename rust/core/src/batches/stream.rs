@@ -419,7 +419,7 @@ mod tests {
         let windows: Vec<_> = (0..5).map(|it| window(64 * it..(64 * it + 64).min(300))).collect();
         assert_eq!(windows.iter().map(std::collections::BTreeSet::len).collect::<Vec<_>>(), [64, 64, 64, 64, 44]);
         assert_eq!(window(0..300).len(), 300);
-        assert!(windows[0] != window(300..364) && numbers[..64].is_sorted() == false);
+        assert!(windows[0] != window(300..364) && !numbers[..64].is_sorted());
     }
 
     #[test]

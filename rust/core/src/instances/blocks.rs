@@ -328,9 +328,8 @@ mod tests {
         assert!(store().read(0).is_ok());
         // The first id, the first end of a sentence, the first end of a document.
         let document_ends = bytes.len() - 4 * 8;
-        let sentence_ends = document_ends / 64 * 64 - 12 * 8 / 64 * 64 - 64;
-        let sentence_ends =
-            (sentence_ends..document_ends).step_by(64).find(|&at| bytes[at] == 4 && bytes[at + 8] == 9).unwrap();
+        let mut sections = (128..document_ends).step_by(64);
+        let sentence_ends = sections.find(|&at| bytes[at] == 4 && bytes[at + 8] == 9).unwrap();
         for (at, reason) in [(64, "vocabulary"), (sentence_ends, "sentences"), (document_ends, "documents")] {
             let mut damaged = bytes.clone();
             damaged[at..at + 2].copy_from_slice(&[0xFF, 0xFF]);

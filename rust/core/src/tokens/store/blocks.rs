@@ -152,18 +152,16 @@ impl BlockStore {
             }
             Some(address) => {
                 let known = self.objects()[part].clone();
-                let object = match known {
-                    Some(object) => object,
-                    None => {
-                        let missing =
-                            || Error::data(&path, format!("{META_FILE} lists this part, but it does not exist"));
-                        let found = Object::find(&address)?.ok_or_else(missing)?;
-                        self.objects()[part] = Some(found.clone());
-                        found
-                    }
+                let object = if let Some(object) = known {
+                    object
+                } else {
+                    let missing = || Error::data(&path, format!("{META_FILE} lists this part, but it does not exist"));
+                    let found = Object::find(&address)?.ok_or_else(missing)?;
+                    self.objects()[part] = Some(found.clone());
+                    found
                 };
                 let bytes = object.bytes;
-                (Source::Remote(object), bytes)
+                (Source::Remote(Box::new(object)), bytes)
             }
         };
         if bytes != meta.bytes {
@@ -189,7 +187,7 @@ struct Bytes {
 
 enum Source {
     Local(File),
-    Remote(Object),
+    Remote(Box<Object>),
 }
 
 impl Bytes {
@@ -202,13 +200,11 @@ impl Bytes {
             Source::Remote(object) => {
                 let slices = object.slices(&[offset], buffer.len() as u64)?;
                 let slice = slices.as_deref().and_then(|slices| slices.first());
-                match slice.filter(|slice| slice.len() == buffer.len()) {
-                    Some(slice) => buffer.copy_from_slice(slice),
-                    None => {
-                        let reason = "the server does not send ranges of it; copy the store, or pass shuffle='global'";
-                        return Err(Error::data(&self.path, reason));
-                    }
-                }
+                let Some(slice) = slice.filter(|slice| slice.len() == buffer.len()) else {
+                    let reason = "the server does not send ranges of it; copy the store, or pass shuffle='global'";
+                    return Err(Error::data(&self.path, reason));
+                };
+                buffer.copy_from_slice(slice);
                 Ok(())
             }
         }
