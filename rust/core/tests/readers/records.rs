@@ -115,7 +115,7 @@ pub fn three_records() -> Vec<u8> {
     let mut out = Vec::new();
     for position in 0..3 {
         let mut instance = Instance::default();
-        Three.fill(position, &mut (), &mut instance).unwrap();
+        Three.fill(position, &mut (), &mut instance).expect("an instance");
         frame(&mut out, |out| example::encode(&instance, &OPTIONS(), out));
     }
     out
@@ -132,7 +132,7 @@ impl InstanceSource for Three {
 
     fn scratch(&self) {}
 
-    fn fill(&self, position: u64, (): &mut (), instance: &mut Instance) -> albert_fast_core::Result<()> {
+    fn fill(&self, position: u64, (): &mut (), instance: &mut Instance) -> Result<(), Error> {
         *instance = Instance {
             tokens: vec![2, 10 + position as u32, 11, 3, 12, 13, 3],
             word_starts: vec![true; 7],

@@ -24,7 +24,7 @@ use crate::{Error, NoProgress, Progress, Result};
 const MAY_STAY: u64 = 256 << 20;
 
 /// The bytes of a part that are read before they are released, if the whole part is read in order.
-const SLICE: usize = if cfg!(test) { 16 } else { 4 << 20 };
+const SLICE: usize = if cfg!(test) { 8 } else { 4 << 20 };
 
 /// A token store, open for reading: a directory of `meta.json` ([`StoreMeta`]), parts, and a copy of the tokenizer's
 /// file.

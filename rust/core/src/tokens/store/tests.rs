@@ -176,11 +176,7 @@ fn forge(directory: &Path, part: &Path, change: impl Fn(&mut [u8])) {
 fn inconsistent_contents_are_found() {
     // Part 1 has 60 tokens in 3 sentences: sentence ends 50, 59, 60 from byte 192 (16 bits) or 320 (32 bits).
     for (vocab_size, ends) in [(100, 192), (70_000, 320)] {
-        let cases = [
-            (ends + 8, 50, "sentence end 1 is 50, after 50"),
-            (ends + 16, 59, "sentence end 2 is 59, after 59"),
-            (64, 255, "token 0"),
-        ];
+        let cases = [(ends + 8, 50, "sentence end 1 is 50, after 50"), (64, 255, "token 0")];
         for (at, value, words) in cases {
             let (directory, part) = sample(vocab_size);
             forge(directory.path(), &part, |bytes| {
