@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slurm_scripts import executable
@@ -14,6 +13,8 @@ from .test_tokenize_tasks import SMALL
 from .text_tasks import FILES, prepare, tokenize
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
     from conftest import Command
     from remote_sites import LocalSite

@@ -180,7 +180,7 @@ def test_paths_and_patterns_of_a_task(tmp_path: Path, monkeypatch: pytest.Monkey
         ("prepare-text IN --output out --shard-size 1 --num-shards 3", "with --num-tasks, --num-shards is not possibl"),
         (
             "prepare-text - --output out --shard-size 1",
-            "with --num-tasks, standard input is not possible, because ever",
+            "with --num-tasks, standard input is not possible, because",
         ),
         ("tokenize IN --output-dir out", "pass --tokenizer spiece.model, or --vocab-file vocab.txt"),
         ("tokenize IN --output-dir out --tokenizer MODEL --overwrite", "with --num-tasks, --overwrite is not possible"),
