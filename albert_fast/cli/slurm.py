@@ -99,6 +99,9 @@ def work_of(options: Slurm, name: str, words: list[str]) -> Work:
     divided = tasked.divided
     memory = options.mem or f"{divided.memory(stage, num_threads or cpus) >> 20}M"
     output = divided.output(stage)
+    logs = None if divided.takes_others else options.log_dir
+    if logs is not None and logs.absolute().is_relative_to(output.absolute()):
+        raise UsageError(f"--log-dir must not be in the output of {name}, which may have no other files")
     program = (sys.executable, "-m", "albert_fast")
     return Work(
         name=name,

@@ -214,8 +214,8 @@ def size(directory: Path) -> int:
 
 def _tokenize(options: Tokenize, tokenizer: Tokenizer | None) -> dict[str, int]:
     if tokenizer is None:
-        if options.tokenizer is None:
-            message = "a task needs a tokenizer: pass `tokenizer`"
+        if options.tokenizer is None or not is_store(options.tokenizer):
+            message = "tokenize needs a tokenizer; open it, and pass it as `tokenizer`"
             raise AlbertFastError(message, kind="option", option="tokenizer")
         tokenizer = _native.store_tokenizer(options.tokenizer)
     made = _native.tokenize(

@@ -141,9 +141,10 @@ def test_tokenize(tokenizing: TextTasks, model: Path) -> None:
     chosen = tokenized(tokenizing, model)
     assert run_all("tokenize", chosen, 3, Tokenizer.from_file(model)) == [1, 1]
     assert without_config(tokenizing.files()) == without_config(tokenizing.files("whole"))
-    with pytest.raises(AlbertFastError, match=r"a task needs a tokenizer") as caught:
-        commands.run_task("tokenize", {**chosen.as_dict(), "num_tasks": 1, "tokenizer": None}, None, 0)
-    assert commands.concerns_all(caught.value)
+    for other in (None, str(model)):
+        with pytest.raises(AlbertFastError, match=r"^tokenize needs a tokenizer; open it") as caught:
+            commands.run_task("tokenize", {**chosen.as_dict(), "num_tasks": 1, "tokenizer": other}, None, 0)
+        assert commands.concerns_all(caught.value)
 
 
 def test_the_tokenizer_of_another_store(tokenizing: TextTasks, tokens: Path, model: Path) -> None:
@@ -246,6 +247,13 @@ class TestDryRun:
         assert {"#SBATCH --mem=1024M", "#SBATCH --array=0-1"} <= {*task.splitlines()}
         assert f"#SBATCH --output={Path.cwd()}/out/.slurm/%A_%a.log" in task.splitlines()
         assert finish.splitlines()[-1].endswith(" -m albert_fast finish --num-tasks 2 -- out")
+
+    def test_logs_in_the_corpus(self, corpus: Path, command: Command) -> None:
+        words = ["prepare-text", corpus, "--output", "out", "--shard-size", 256, "--num-tasks", 8]
+        done = command("slurm", *words, "--log-dir", "out/logs", "--dry-run")
+        assert (done.code, done.error[:55]) == (2, "--log-dir must not be in the output of prepare-text, wh")
+        (task, _), _ = self.jobs(command, *words, "--log-dir", "out-logs")
+        assert f"#SBATCH --output={Path.cwd()}/out-logs/%A_%a.log" in task.splitlines()
 
 
 class InProcess(Fake):

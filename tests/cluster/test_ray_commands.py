@@ -338,6 +338,14 @@ class TestTheFunctionOfAWorker:
         assert not (tmp_path / "out").exists()
 
 
+def test_a_sign_with_a_name_of_its_own(tmp_path: Path) -> None:
+    """Two drivers may write to two outputs in the same directory."""
+    with cluster.signed(tmp_path, ".one") as one, cluster.signed(tmp_path, ".two") as two:
+        assert [Path(str(sign)).name for sign in (one, two)] == [".one", ".two"]
+        assert [path.name for path in sorted(tmp_path.iterdir())] == [".one", ".two"]
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_the_sign_in_a_directory_that_exists(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with cluster.signed(tmp_path) as sign:
