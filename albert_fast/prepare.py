@@ -14,6 +14,7 @@ from albert_fast.tasks import of_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from albert_fast.options.prepare import Documents, Format, Paragraphs, TextCompression
     from albert_fast.options.shared import OnBadUtf8
@@ -107,6 +108,24 @@ def prepare_text(  # noqa: D417 - the options describe themselves
     if "task" in result:
         result["task"] = of_task(result["task"])
     return result
+
+
+def read_patterns(path: Path) -> dict[int, str]:
+    """Returns the regular expressions in a file by line number, from 1.
+
+    Raises:
+        AlbertFastError: the file cannot be read, or is not UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror or error}"
+        raise AlbertFastError(message, kind="io", path=path) from error
+    except UnicodeDecodeError as error:
+        message = f"{path}, byte {error.start + 1}: a file of patterns must be UTF-8"
+        raise AlbertFastError(message, kind="data", path=path) from error
+    lines = enumerate((line.removesuffix("\r") for line in text.split("\n")), 1)
+    return {number: line for number, line in lines if line.strip() and not line.startswith("#")}
 
 
 def _path(name: str, value: object, rule: str) -> str:

@@ -26,6 +26,7 @@ from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.files import write_apart, write_atomic
 from albert_fast.options import PrepareText, typed
 from albert_fast.paths import as_path
+from albert_fast.prepare import read_patterns
 from albert_fast.text import duration, number, quantity
 
 if TYPE_CHECKING:
@@ -159,22 +160,6 @@ def run(options: PrepareText) -> dict[str, Any]:
     return result
 
 
-def read_patterns(path: Path) -> dict[int, str]:
-    """Returns the regular expressions in a file by line number, from 1.
-
-    Raises:
-        CommandError: the file cannot be read, or is not UTF-8.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise CommandError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{path}, byte {error.start + 1}: a file of patterns must be UTF-8") from error
-    lines = enumerate((line.removesuffix("\r") for line in text.split("\n")), 1)
-    return {number: line for number, line in lines if line.strip() and not line.startswith("#")}
-
-
 def _placed(error: AlbertFastError, path: Path | None, patterns: Mapping[int, str]) -> Exception:
     """Returns the error about a regular expression with its file and line, and any other error as it is."""
     lines = [line for line, pattern in patterns.items() if error.option == "boilerplate" and error.value == pattern]
@@ -187,11 +172,21 @@ def summary_of(result: Mapping[str, Any]) -> bytes:
     return (json.dumps(plain(counts), indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
-def report(result: Mapping[str, Any], output: Path, options: PrepareText, seconds: float) -> None:
-    """Prints what was read, what each step dropped, and what is left."""
-    rate = f", {quantity(result['text_bytes'] / seconds, 'bytes')} of text per second" if seconds >= 0.1 else ""
+def report(result: Mapping[str, Any], output: Path, options: PrepareText, seconds: float | None) -> None:
+    """Prints what was read, what each step dropped, and what is left.
+
+    Args:
+        result: what `albert_fast.prepare_text` returns.
+        output: the output.
+        options: the options of the command.
+        seconds: how long it took, if that is known.
+    """
+    time_taken = ""
+    if seconds is not None:
+        rate = f", {quantity(result['text_bytes'] / seconds, 'bytes')} of text per second" if seconds >= 0.1 else ""
+        time_taken = f" in {_time(seconds)}{rate}"
     amount = f"{quantity(result['bytes_read'], 'bytes')}, {number(result['documents_read'], 'document')}"
-    info(f"read {_files(result)}, {amount} in {_time(seconds)}{rate}")
+    info(f"read {_files(result)}, {amount}{time_taken}")
     for line in [*_languages(result["languages"]), *_steps(result, options)]:
         info(f"  {line}")
     dry_run = options.dry_run

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from albert_fast._signals import ending_at_ctrl_c
-from albert_fast.cli import make_records, ray_training
+from albert_fast.cli import make_records, prepare_text, ray_training, tokenize
 from albert_fast.cli.build import command
-from albert_fast.cli.common import CommandError, UsageError, info, interruptible
+from albert_fast.cli.common import CommandError, UsageError, check_output_dir, config_file, info, interruptible, warn
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.tasked import TASKED, parse
+from albert_fast.cli.text_changes import warn_of_changes_for
 from albert_fast.cli.tokenizer_file import own_store
 from albert_fast.cluster import ray as cluster
-from albert_fast.options import MakeRecords, Ray, options_of
+from albert_fast.files import write_apart
+from albert_fast.options import MakeRecords, PrepareText, Ray, Tokenize, options_of
 from albert_fast.options.base import flag
 from albert_fast.paths import as_path
 from albert_fast.text import number, quantity
@@ -36,13 +38,14 @@ class Around:
 
     tokenizer: Callable[[Any], Tokenizer | None]
     """Checks the options, warns, and returns the tokenizer that all tasks use, if there is one."""
-    end: Callable[[Any, Tokenizer | None, cluster.Done], None]
-    """Writes the configuration next to the output, and reports it if all tasks are done."""
+    end: Callable[[Any, Tokenizer | None, cluster.Done, frozenset[str]], None]
+    """Writes the configuration next to the output, and reports it if all tasks are done. The last argument has the
+    names of the options that the user gave."""
 
 
 @command(Ray)
 def ray(options: Ray, given: frozenset[str]) -> None:
-    """Run make-records or pretrain on a Ray cluster: many tasks, or several workers.
+    """Run a command on a Ray cluster. prepare-text, tokenize and make-records become many tasks.
 
         albert-fast ray make-records s3://bucket/tokens --output-dir s3://bucket/records --dupe-factor 10
 
@@ -86,7 +89,7 @@ def ray(options: Ray, given: frozenset[str]) -> None:
             report=lambda status: show(progress, name, status),
         )
     if done.tasks:
-        around.end(chosen, tokenizer, done)
+        around.end(chosen, tokenizer, done, named)
     for task, reason in sorted(done.failed.items())[:NAMED]:
         info(f"task {task} of {done.num_tasks} failed: {reason}")
     if done.failed:
@@ -104,9 +107,10 @@ def refuse_others(given: frozenset[str], others: frozenset[str], name: str) -> N
 
 
 def is_own(options: Any) -> bool:
-    """Returns whether the tokenizer is that of the token store, which each worker opens itself."""
+    """Returns whether the tokenizer is that of a token store, which each worker opens itself."""
     own = own_store(options.tokenizer, options.vocab_file, options.inputs)
-    return own is not None and own == as_path(options.inputs[0])
+    place = options.tokenizer if isinstance(options, Tokenize) else as_path(options.inputs[0])
+    return own is not None and own == place
 
 
 def show(progress: Progress, name: str, status: cluster.Status) -> None:
@@ -135,7 +139,41 @@ def failure(done: cluster.Done) -> str:
     return f"{what}; all others are done: run the same command again to run only what is missing"
 
 
-def _end_records(options: MakeRecords, tokenizer: Tokenizer | None, done: cluster.Done) -> None:
+def _start_prepare(options: PrepareText) -> None:
+    check_output_dir(as_path(options.output))
+
+
+def _end_prepare(options: PrepareText, tokenizer: Tokenizer | None, done: cluster.Done, given: frozenset[str]) -> None:
+    # Every task of every round has found the corpus complete.
+    before = done.counts.get("already_complete", 0) == done.counts.get("runs", 0)
+    directory = as_path(options.output)
+    summary = directory / prepare_text.SUMMARY
+    if not (before and summary.exists()):
+        write_apart(*config_file(directory, "prepare-text", options))
+        if done.found:
+            write_apart(summary, prepare_text.summary_of(done.found))
+    if not done.found:
+        return
+    if before:
+        info(f"{directory}: this corpus is already complete")
+        return
+    for message in done.found["notes"]:
+        info(message)
+    for message in done.found["warnings"]:
+        warn(message)
+    prepare_text.report(done.found, directory, options, None)
+
+
+def _end_tokenize(options: Tokenize, tokenizer: Tokenizer | None, done: cluster.Done, given: frozenset[str]) -> None:
+    assert tokenizer is not None
+    tokenize.keep_config(options, tokenizer, is_task=True)
+    if done.found:
+        before = done.counts.get("already_complete", 0) == done.tasks
+        tokenize.report({**done.found, "already_complete": before, "task": None}, options.output_dir)
+        warn_of_changes_for(options.inputs, tokenizer, given)
+
+
+def _end_records(options: MakeRecords, tokenizer: Tokenizer | None, done: cluster.Done, given: frozenset[str]) -> None:
     assert tokenizer is not None
     before = done.counts.get("already_complete", 0) == done.tasks
     make_records.keep_config(options, tokenizer, already_complete=before, is_task=True)
@@ -144,6 +182,8 @@ def _end_records(options: MakeRecords, tokenizer: Tokenizer | None, done: cluste
 
 
 AROUND = {
+    "prepare-text": Around(_start_prepare, _end_prepare),
+    "tokenize": Around(tokenize.open_for, _end_tokenize),
     "make-records": Around(lambda options: make_records.open_for(options)[0], _end_records),
 }
 """What each command of `TASKED` does before and after."""

@@ -33,7 +33,7 @@ FLAGS = tuple(option.flag for option in options_of(Slurm).values())
 
 @command(Slurm)
 def slurm(options: Slurm, given: frozenset[str]) -> None:
-    r"""Run make-records or pretrain on a Slurm cluster. make-records becomes many tasks.
+    r"""Run a command on a Slurm cluster. prepare-text, tokenize and make-records become many tasks.
 
         albert-fast slurm make-records tokens --output-dir records --num-shards 256 --num-tasks 64 \
             --sbatch-option partition=cpu --sbatch-option time=2:00:00
@@ -96,8 +96,12 @@ def work_of(options: Slurm, name: str, words: list[str]) -> Work:
     cpus = options.cpus_per_task or num_threads or CPUS
     # A task may see all cores of its machine, though it was given some of them.
     threads = [] if num_threads is not None else ["--num-threads", str(cpus)]
-    memory = options.mem or f"{tasked.memory(stage, num_threads or cpus)}M"
-    output = tasked.output_of(stage)
+    divided = tasked.divided
+    memory = options.mem or f"{divided.memory(stage, num_threads or cpus) >> 20}M"
+    output = divided.output(stage)
+    logs = None if divided.takes_others else options.log_dir
+    if logs is not None and logs.absolute().is_relative_to(output.absolute()):
+        raise UsageError(f"--log-dir must not be in the output of {name}, which may have no other files")
     program = (sys.executable, "-m", "albert_fast")
     return Work(
         name=name,
@@ -106,9 +110,10 @@ def work_of(options: Slurm, name: str, words: list[str]) -> Work:
         finish=Program((*program, "finish", "--num-tasks", str(num_tasks), "--", str(output)), 1, memory),
         num_tasks=num_tasks,
         tasks=checked_tasks(options.tasks, num_tasks),
-        rounds=tasked.rounds(stage),
+        rounds=divided.rounds(stage),
         max_running=options.max_running,
-        **setting_of(options, output),
+        # Another directory would be refused as something that the command did not write.
+        **setting_of(options, output if divided.takes_others else None),
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +18,15 @@ from albert_fast.cli import flags
 from albert_fast.cli.build import given, resolved, typer_command
 from albert_fast.cli.commands import STAGES
 from albert_fast.cli.common import UsageError
-from albert_fast.options.base import options_of
+from albert_fast.cli.tokenizer_file import check_choice, check_inputs
+from albert_fast.cluster.commands import DIVIDED, Divided
+from albert_fast.options.base import flag, options_of
 from albert_fast.paths import as_path
+from albert_fast.prepare import read_patterns
 from albert_fast.tokenizers.files import is_store
 
 if TYPE_CHECKING:
-    from albert_fast.options import MakeRecords
+    from albert_fast.options import MakeRecords, PrepareText, Tokenize
     from albert_fast.options.base import Stage
 
 
@@ -34,24 +36,52 @@ class Tasked:
 
     name: str
     """The command as it is typed."""
-    output: str
-    """The name of the option that says where the command writes. `albert-fast finish` takes its value."""
-    rounds: Callable[[Any], int] = lambda _: 1
-    """How often each task is run, by the command's options. All tasks of a round end before the next round begins."""
-    memory: Callable[[Any, int], int] = lambda _, threads: 2048 + 256 * threads
-    """How much memory a task may need in MiB, by the command's options and the number of its threads."""
-
-    check: Callable[[Any], None] = lambda _: None
+    check: Callable[[Any], None]
     """Raises an error if the options are such that every task would be refused. It may look at the input."""
+
+    @property
+    def divided(self) -> Divided:
+        """What a task does and needs."""
+        return DIVIDED[self.name]
 
     @property
     def stage(self) -> type[Stage]:
         """The dataclass of the command's options, which has `num_tasks`, `task_id` and `num_threads`."""
-        return STAGES[self.name]
+        return self.divided.stage
 
-    def output_of(self, options: Stage) -> Path:
-        """Returns where the command writes. The path may be remote."""
-        return as_path(getattr(options, self.output))
+
+def _check_prepare_text(options: PrepareText) -> None:
+    if options.shard_size is None:
+        raise UsageError(
+            "with --num-tasks, --shard-size is required, because tasks divide the input into portions of this size, in "
+            "MiB; 256 is usual"
+        )
+    for name, reason in (
+        ("overwrite", "each task would remove the corpus of the others"),
+        ("dry_run", "a task only reads a part of the input"),
+        ("dedup_lines", "it compares each line with all lines before it"),
+        ("num_shards", "--shard-size decides how many files there are"),
+    ):
+        if getattr(options, name):
+            raise UsageError(f"with --num-tasks, {flag(name)} is not possible, because {reason}; remove it")
+    _check_files(options.inputs)
+    if options.boilerplate is not None:
+        read_patterns(options.boilerplate)
+
+
+def _check_tokenize(options: Tokenize) -> None:
+    check_choice(options.tokenizer, options.vocab_file)
+    _refuse_overwrite(options, "store")
+    _check_files(options.inputs)
+
+
+def _check_files(inputs: Sequence[str]) -> None:
+    if "-" in inputs:
+        raise UsageError(
+            "with --num-tasks, standard input is not possible, because every input must be a file that all tasks can "
+            "read; write it to a file first"
+        )
+    check_inputs(inputs)
 
 
 def _check_make_records(options: MakeRecords) -> None:
@@ -60,23 +90,30 @@ def _check_make_records(options: MakeRecords) -> None:
             "with --num-tasks, the input must be one token store, so that every task reads the same; run tokenize "
             "first, and pass its --output-dir"
         )
+    _refuse_overwrite(options, "records")
+    options.instance_options()
+
+
+def _refuse_overwrite(options: Tokenize | MakeRecords, output: str) -> None:
     if options.overwrite:
         raise UsageError(
-            "with --num-tasks, --overwrite is not possible, because each task would remove the records of the others; "
-            "remove the directory before the first task, or pass another --output-dir"
+            f"with --num-tasks, --overwrite is not possible, because each task would remove the {output} of the "
+            "others; remove the directory before the first task, or pass another --output-dir"
         )
-    options.instance_options()
 
 
 TASKED: Mapping[str, Tasked] = MappingProxyType(
     {
         command.name: command
         for command in [
-            Tasked("make-records", output="output_dir", check=_check_make_records),
+            Tasked("prepare-text", _check_prepare_text),
+            Tasked("tokenize", _check_tokenize),
+            Tasked("make-records", _check_make_records),
         ]
     }
 )
 """The commands by their names."""
+assert TASKED.keys() == DIVIDED.keys()
 
 
 def parse(

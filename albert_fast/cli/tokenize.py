@@ -1,5 +1,7 @@
 """`albert-fast tokenize`."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from albert_fast import Tokenizer, _native
@@ -26,18 +28,27 @@ def tokenize(options: Tokenize, given: frozenset[str]) -> None:
 
     With --num-tasks and --task-id, the command tokenizes a share of the corpus. Others tokenize the rest.
     """
+    opened = open_for(options)
+    run(options, opened)
+    if not options.task_id:  # one warning is enough
+        warn_of_changes_for(options.inputs, opened, given)
+
+
+def open_for(options: Tokenize) -> Tokenizer:
+    """Checks the options, and returns the tokenizer.
+
+    Raises:
+        CommandError, UsageError, AlbertFastError: those of `check_output_dir`, `check_inputs` and `open_tokenizer`.
+    """
     check_output_dir(options.output_dir)
     if options.tokenizer is None and options.vocab_file is None:
         check_inputs(options.inputs)
-    opened = open_tokenizer(
+    return open_tokenizer(
         options.tokenizer,
         options.vocab_file,
         do_lower_case=options.do_lower_case,
         keep_accents=options.keep_accents,
     )
-    run(options, opened)
-    if not options.task_id:  # one warning is enough
-        warn_of_changes_for(options.inputs, opened, given)
 
 
 def run(options: Tokenize, opened: Tokenizer) -> dict[str, Any]:
@@ -60,14 +71,7 @@ def run(options: Tokenize, opened: Tokenizer) -> dict[str, Any]:
             task_id=options.task_id,
             progress=progress,
         )
-    path, content = config_file(
-        options.output_dir,
-        "tokenize",
-        options,
-        resolved={"do_lower_case": opened.lower_case, "keep_accents": opened.keep_accents},
-    )
-    # All tasks write the same.
-    (write_apart if "task" in result else write_atomic)(path, content)
+    keep_config(options, opened, is_task="task" in result)
     for message in result.get("warnings", []):
         warn(message)
     warn_of_replaced(result)
@@ -75,10 +79,22 @@ def run(options: Tokenize, opened: Tokenizer) -> dict[str, Any]:
         report_task(of_task(result["task"]), options, "portion")
         if not result["is_complete"]:
             return result
+    report(result, options.output_dir)
+    return result
+
+
+def keep_config(options: Tokenize, opened: Tokenizer, *, is_task: bool) -> None:
+    """Writes the resolved options next to the store. All tasks write the same."""
+    rules = {"do_lower_case": opened.lower_case, "keep_accents": opened.keep_accents}
+    path, content = config_file(options.output_dir, "tokenize", options, resolved=rules)
+    (write_apart if is_task else write_atomic)(path, content)
+
+
+def report(result: Mapping[str, Any], output_dir: Path) -> None:
+    """Reports a store that is complete, in a line."""
     counts = ", ".join(number(result[f"{what}s"], what) for what in ("document", "sentence", "token"))
     if result["already_complete"]:
         again = "" if "task" in result else " (--overwrite starts over)"
-        info(f"{options.output_dir}: this store is already complete, with {counts}{again}")
+        info(f"{output_dir}: this store is already complete, with {counts}{again}")
     else:
-        info(f"wrote {options.output_dir}: {counts}")
-    return result
+        info(f"wrote {output_dir}: {counts}")

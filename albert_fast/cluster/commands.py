@@ -5,7 +5,11 @@ Nothing here knows how tasks are started. `run_task` runs in the worker that a s
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fnmatch
+import glob
+import os
 import re
 from pathlib import Path
 from types import MappingProxyType
@@ -13,21 +17,27 @@ from typing import TYPE_CHECKING, Any
 
 from albert_fast import _native
 from albert_fast._native import AlbertFastError
-from albert_fast.options import MakeRecords, options_of
+from albert_fast.options import MakeRecords, PrepareText, Tokenize, options_of
 from albert_fast.paths import RemotePath, as_path, is_remote
+from albert_fast.prepare import prepare_text, read_patterns
 from albert_fast.records import make
+from albert_fast.tasks import of_task
 from albert_fast.tokenizers.files import is_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from albert_fast._native import Tokenizer
     from albert_fast.options import Stage
 
+MB = 1_000_000
 MIB = 1 << 20
 GIB = 1 << 30
 
 MOST_TASKS = 100_000
+
+PATHS = frozenset({"output", "eval_output"})
+"""Options that are paths, and strings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,16 +52,24 @@ class Divided:
     """Returns how much work there is, in bytes, by the options."""
     work_per_task: int
     """How much of it a thread does in about two minutes."""
-    finish: Callable[[Any, int], Mapping[str, Any]]
-    """Checks that the work of so many tasks is complete, and completes it. Returns what there is."""
-    directory: Callable[[Any], Path] = lambda options: as_path(options.output_dir)
-    """Returns the directory that all tasks write to, by the options."""
-    missing: Callable[[Any, int], list[int]] = lambda _, count: [*range(count)]
-    """Returns which of so many tasks are not done yet, by the options. A task that is done must end soon."""
+    memory: Callable[[Any, int], int]
+    """Returns how much memory a task may need, in bytes, by the options and the number of its threads."""
+    output: Callable[[Any], Path] = lambda options: as_path(options.output_dir)
+    """Returns the directory that all tasks write to, by the options. It may be remote."""
+    takes_others: bool = True
+    """Whether the tasks accept files in that directory that the command did not write."""
     rounds: Callable[[Any], int] = lambda _: 1
     """Returns how often all tasks are run, by the options. A round begins when all tasks of the one before are done."""
-    memory: Callable[[Any, int], int] = lambda _, threads: 512 * MIB + threads * 256 * MIB
-    """Returns how much memory a task may need, in bytes, by the options and the number of its threads."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Left:
+    """What is left to do."""
+
+    tasks: Sequence[int]
+    """The tasks to run in each round. A task that is done ends soon."""
+    round: int
+    """The round to begin with, from 1."""
 
 
 def divided(options: Stage) -> Divided:
@@ -86,7 +104,7 @@ def with_absolute_paths(options: Stage) -> dict[str, Any]:
     for name, known in options_of(type(options)).items():
         if name == "inputs":
             values[name] = [_absolute(path) for path in values[name]]
-        elif known.kind is Path and values[name] is not None:
+        elif (known.kind is Path or name in PATHS) and values[name] is not None:
             values[name] = _absolute(values[name])
     return values
 
@@ -116,6 +134,46 @@ def run_task(
     known = DIVIDED[command]
     chosen = known.stage(**{**options, "task_id": task})
     return known.run(chosen, None if tokenizer is None else _native.restore_tokenizer(*tokenizer))
+
+
+def left(options: Stage, count: int) -> Left:
+    """Returns what so many tasks have to do that is not done yet. If there is no output at all, this is everything.
+
+    If the output is complete, one task is left, which checks that it has these options.
+    """
+    known = divided(options)
+    rounds = known.rounds(options)
+    try:
+        finish(options, count)
+    except AlbertFastError as error:
+        found = _AGAIN.search(str(error))
+        if found is None:
+            return Left(range(count), 1)
+        at = int(found["round"] or rounds)
+        # The tasks that an early round lacks say nothing about the rounds that follow.
+        return Left(range(count) if at < rounds else _numbers(found["tasks"]), at)
+    return Left([0], rounds)
+
+
+def finish(options: Stage, count: int) -> Mapping[str, Any]:
+    """Checks that the work of so many tasks is complete, and completes it. Returns what there is.
+
+    Raises:
+        AlbertFastError: something is missing.
+    """
+    return _native.finish(divided(options).output(options), num_tasks=count)
+
+
+_AGAIN = re.compile(
+    r"(?:round (?P<round>[0-9]+) of [0-9]+: )?"
+    r"(?:portion|partition|shard)s? [0-9, -]+[^;]* missing; run tasks? (?P<tasks>[0-9, -]+) of [0-9]+ again"
+)
+
+
+def _numbers(text: str) -> list[int]:
+    """Returns the numbers of a list such as "3, 7-9"."""
+    ranges = [part.partition("-") for part in text.replace(" ", "").split(",")]
+    return [number for first, _, last in ranges for number in range(int(first), int(last or first) + 1)]
 
 
 def concerns_all(error: AlbertFastError) -> bool:
@@ -151,37 +209,94 @@ def size(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.iterdir() if path.is_file())
 
 
-_AGAIN = re.compile(r"; run tasks? ([0-9, -]+) of [0-9]+ again")
+# --- Commands that read files -----------------------------------------------------------------------------------------
 
 
-def _missing_records(options: MakeRecords, count: int) -> list[int]:
-    """Returns the tasks that have shards to make. If there are no records at all, these are all of them.
+def _tokenize(options: Tokenize, tokenizer: Tokenizer | None) -> dict[str, int]:
+    if tokenizer is None:
+        if options.tokenizer is None or not is_store(options.tokenizer):
+            message = "tokenize needs a tokenizer; open it, and pass it as `tokenizer`"
+            raise AlbertFastError(message, kind="option", option="tokenizer")
+        tokenizer = _native.store_tokenizer(options.tokenizer)
+    made = _native.tokenize(
+        [*options.inputs],
+        options.output_dir,
+        tokenizer,
+        num_threads=options.num_threads,
+        on_bad_utf8=options.on_bad_utf8,
+        format=options.input_format,
+        overwrite=options.overwrite,
+        num_tasks=options.num_tasks,
+        task_id=options.task_id,
+    )
+    own = of_task(made["task"]).range
+    return {"portions": len(own), "already_complete": int(made["already_complete"])}
 
-    If the records are complete, one task is left, which checks that they have these options.
-    """
-    try:
-        _native.finish(options.output_dir, num_tasks=count)
-    except AlbertFastError as error:
-        found = _AGAIN.search(str(error))
-        return [*range(count)] if found is None else _numbers(found[1])
-    return [0]
+
+def _prepare_text(options: PrepareText, _: Tokenizer | None) -> dict[str, int]:
+    patterns = read_patterns(options.boilerplate) if options.boilerplate else {}
+    settings = options.as_dict()
+    for name in ("inputs", "output", "config", "boilerplate"):
+        del settings[name]
+    made = prepare_text(options.inputs, options.output, **settings, boilerplate=[*patterns.values()])
+    return {"runs": 1, "already_complete": int(made["already_complete"])}
 
 
-def _numbers(text: str) -> list[int]:
-    """Returns the numbers of a list such as "3, 7-9"."""
-    ranges = [part.partition("-") for part in text.replace(" ", "").split(",")]
-    return [number for first, _, last in ranges for number in range(int(first), int(last or first) + 1)]
+def inputs_size(inputs: Iterable[str]) -> int:
+    """Returns the size of files, globs and directories on disk, in bytes. What does not exist has none."""
+    return sum(map(_input_size, inputs))
+
+
+def _input_size(given: str) -> int:
+    if is_remote(given):
+        start = given.partition("*")[0].partition("?")[0].partition("[")[0]
+        # In a URL, ? begins a query.
+        if start == given or given.startswith(("http://", "https://")):
+            found = _native.remote_size(given)
+            return sum(one[1] for one in _native.remote_list(given)) if found is None else found
+        directory = start.rpartition("/")[0]
+        rest = given[len(directory) + 1 :]
+        return sum(one[1] for one in _native.remote_list(directory) if fnmatch.fnmatchcase(one[0], rest))
+    total = 0
+    for path in map(Path, [given] if os.path.lexists(given) else glob.glob(given, recursive=True)):
+        for file in path.rglob("*") if path.is_dir() else [path]:
+            with contextlib.suppress(OSError):  # which a task reports
+                total += file.stat().st_size if file.is_file() and not file.name.startswith(".") else 0
+    return total
+
+
+def _prepare_memory(options: PrepareText, threads: int) -> int:
+    hashes = options.dedup_memory if options.dedup_documents else 0
+    return (512 + hashes + threads * 256) * MIB
 
 
 DIVIDED: Mapping[str, Divided] = MappingProxyType(
     {
+        "prepare-text": Divided(
+            stage=PrepareText,
+            run=_prepare_text,
+            work=lambda options: inputs_size(options.inputs),
+            work_per_task=2 * 60 * 30 * MB,
+            memory=lambda options, threads: (
+                (512 + options.dedup_documents * options.dedup_memory + threads * 256) * MIB
+            ),
+            output=lambda options: as_path(options.output),
+            takes_others=False,
+            rounds=lambda options: 3 if options.dedup_documents else 1,
+        ),
+        "tokenize": Divided(
+            stage=Tokenize,
+            run=_tokenize,
+            work=lambda options: inputs_size(options.inputs),
+            work_per_task=2 * 60 * 100 * MB,
+            memory=lambda _, threads: (512 + threads * 256) * MIB,
+        ),
         "make-records": Divided(
             stage=MakeRecords,
             run=_make_records,
             work=_store_size,
             work_per_task=2 * GIB,
-            missing=_missing_records,
-            finish=lambda options, count: _native.finish(options.output_dir, num_tasks=count),
+            memory=lambda _, threads: (1024 + threads * 256) * MIB,
         ),
     }
 )

@@ -137,6 +137,7 @@ def drive(
     *,
     memory: int,
     rounds: int = 1,
+    first: int = 1,
     limits: Limits | None = None,
     report: Callable[[Status], None] = lambda _: None,
     work: int = 0,
@@ -151,6 +152,7 @@ def drive(
         tasks: their numbers.
         memory: the memory of a task, in bytes.
         rounds: how often all tasks are run. A round begins when all tasks of the one before are done.
+        first: the round to begin with, from 1. Those before are done.
         limits: how often a task is run that ends badly.
         report: called at least once a second.
         work: how much the tasks have to do, in bytes. It is only reported.
@@ -162,9 +164,9 @@ def drive(
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed. No task is left running.
     """
-    state = _State(pool, limits or Limits(), report, work, in_flight, clock, sleep)
+    state = _State(pool, first, limits or Limits(), report, work, in_flight, clock, sleep)
     try:
-        for number in range(1, rounds + 1):
+        for number in range(first, rounds + 1):
             state.run(tasks, memory, number, rounds)
             if state.failed or state.refused:
                 break
@@ -182,6 +184,7 @@ class _State:
     def __init__(
         self,
         pool: Pool,
+        first: int,
         limits: Limits,
         report: Callable[[Status], None],
         work: int,
@@ -189,7 +192,7 @@ class _State:
         clock: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
-        self._pool, self._limits, self._report, self._work = pool, limits, report, work
+        self._pool, self._first, self._limits, self._report, self._work = pool, first, limits, report, work
         self._in_flight, self._clock, self._sleep = in_flight, clock, sleep
         self.running: dict[object, _Item] = {}
         self.counts: dict[str, int] = {}
@@ -233,7 +236,7 @@ class _State:
                 item = self.running.pop(handle)
                 if (next_item := self._after(item, outcome)) is not None:
                     waiting.append(next_item)
-            hopeless = self.done == 0 and round_number == 1 and len(self.failed) >= NONE_DONE
+            hopeless = self.done == 0 and round_number == self._first and len(self.failed) >= NONE_DONE
             if self.refused is not None or hopeless:
                 self.not_tried = left + len(waiting) + len(self.running)
                 return

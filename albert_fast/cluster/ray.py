@@ -35,7 +35,9 @@ ENTRY = "albert_fast.cluster.commands:run_task"
 """What a worker calls, as MODULE:FUNCTION."""
 
 SIGN = ".albert-fast-ray"
-"""An empty file in the output directory while the driver runs. Workers look for it to see that they share it."""
+"""An empty file in the output directory while the driver runs. Workers look for it to see that they share it.
+
+If the command accepts no such file there, it is next to that directory, and its name ends in that of the directory."""
 
 GIB = 1 << 30
 
@@ -84,9 +86,10 @@ def run(
     If it fails, the others are still run.
 
     Args:
-        options: the options of the command, such as `albert_fast.options.MakeRecords(...)`. A task uses `num_threads`
-            threads, and Ray reserves as many CPUs for it. The default is 1.
-        tokenizer: the tokenizer, whose file every node must have. The default is that of the token store.
+        options: the options of the command: `PrepareText`, `Tokenize` or `MakeRecords` of `albert_fast.options`. A
+            task uses `num_threads` threads, and Ray reserves as many CPUs for it. The default is 1.
+        tokenizer: the tokenizer, whose file every node must have. The default is that of the token store. `tokenize`
+            needs one.
         address: the address of the cluster. "auto" is the cluster that this machine belongs to, and "local" starts Ray
             on this machine.
         num_tasks: how many tasks there are. The default is a number with which a task takes about two minutes.
@@ -108,23 +111,27 @@ def run(
     count = num_tasks or commands.num_tasks(options, threads)
     divided: Any = options
     options = dataclasses.replace(divided, num_tasks=count, task_id=0, num_threads=threads)
-    tasks = known.missing(options, count)
+    left = commands.left(options, count)
+    output = known.output(options)
+    place = output if known.takes_others or isinstance(output, RemotePath) else output.absolute().parent
+    name = SIGN if place == output else f"{SIGN}-{output.name}"
     restored = None if tokenizer is None else tokenizer.__reduce__()[1]
     arguments = (commands.command_of(options), commands.with_absolute_paths(options), restored)
-    with connected(ray, address), as_ctrl_c(), signed(known.directory(options)) as sign:
+    with connected(ray, address), as_ctrl_c(), signed(place, name) as sign:
         check_nodes(nodes(ray), threads, memory, autoscaling=autoscaling)
         pool = RayPool(ray, ENTRY, arguments, cpus=threads, sign=sign, name=arguments[0])
         ended = drive(
             pool,
-            tasks,
+            left.tasks,
             memory=memory,
             rounds=known.rounds(options),
+            first=left.round,
             limits=Limits(lost=max_retries),
             report=report,
-            work=known.work(options) * len(tasks) // count,
+            work=known.work(options) * len(left.tasks) // count,
         )
         raise_refused(ended)
-    found = {} if ended.failed else known.finish(options, count)
+    found = {} if ended.failed else commands.finish(options, count)
     return Done(count, ended.done, ended.again, ended.counts, ended.failed, ended.not_tried, found)
 
 
@@ -205,8 +212,8 @@ def _reason(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def signed(directory: Path) -> Iterator[str | None]:
-    """Creates a local output directory, and keeps the file `SIGN` in it within the block. Returns the file's path.
+def signed(directory: Path, name: str = SIGN) -> Iterator[str | None]:
+    """Creates a local directory, and keeps the empty file `name` in it within the block. Returns the file's path.
 
     Raises:
         AlbertFastError: the directory cannot be written.
@@ -215,7 +222,7 @@ def signed(directory: Path) -> Iterator[str | None]:
         yield None
         return
     is_new = not directory.exists()
-    sign = directory.absolute() / SIGN
+    sign = directory.absolute() / name
     try:
         directory.mkdir(parents=True, exist_ok=True)
         sign.touch()

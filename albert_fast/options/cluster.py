@@ -21,8 +21,8 @@ class Slurm(ConfigFile):
 
     command_line: tuple[str, ...] = option(
         REQUIRED,
-        "The command to run, make-records or pretrain, with its arguments and options. make-records needs --num-tasks, "
-        "and must not have --task-id. Options of slurm can be anywhere between them.",
+        "The command to run, prepare-text, tokenize, make-records or pretrain, with its arguments and options. All but "
+        "pretrain need --num-tasks, and must not have --task-id. Options of slurm can be anywhere between them.",
         INPUT,
         metavar="COMMAND",
         argument=True,
@@ -71,14 +71,14 @@ class Slurm(ConfigFile):
         "Memory of a task or worker, as sbatch takes it: a number with K, M, G or T.",
         JOBS,
         metavar="SIZE",
-        shown="of a task, 2 GiB and 256 MiB per thread; of a worker, 8 GiB and 16 GiB per GPU",
+        shown="of a task, an estimate by its command and threads; of a worker, 8 GiB and 16 GiB per GPU",
     )
     log_dir: Path | None = option(
         None,
         "Directory for the scripts and logs of the jobs. All machines must be able to write to it.",
         OUTPUT,
         metavar="DIR",
-        shown=".slurm in the output of the command; slurm-logs for pretrain and for remote outputs",
+        shown=".slurm in the output of the command; slurm-logs for prepare-text, pretrain and remote outputs",
     )
     dry_run: bool = option(
         False, "Submit nothing. Print the scripts, and the commands that submit them, as lines for a shell.", OUTPUT

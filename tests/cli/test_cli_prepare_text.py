@@ -10,7 +10,8 @@ from conftest import Command
 
 from albert_fast import AlbertFastError, _native, prepare_text
 from albert_fast.cli.commands import COMMANDS
-from albert_fast.cli.prepare_text import STEPS, read_patterns
+from albert_fast.cli.prepare_text import STEPS
+from albert_fast.prepare import read_patterns
 
 DEFAULTS: dict[str, Any] = {
     "format": "auto",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from albert_fast.cli import _described
-from albert_fast.cli.commands import COMMANDS
+from albert_fast.cli.commands import COMMANDS, STAGES
 from albert_fast.cli.common import UsageError
 from albert_fast.cli.flags import in_flags
 from albert_fast.cli.tasked import TASKED, parse
@@ -35,7 +35,9 @@ def test_every_command_has_what_schedulers_use(name: str) -> None:
     assert name in COMMANDS
     command = TASKED[name]
     options = options_of(command.stage)
-    assert {*options_of(TaskOptions), "num_threads", "config", command.output} <= options.keys()
+    assert {*options_of(TaskOptions), "inputs", "num_threads", "config"} <= options.keys()
+    assert options.keys() & {"output", "output_dir"}
+    assert command.stage is STAGES[name]
 
 
 def test_options_and_the_names_of_those_that_were_given() -> None:
@@ -43,9 +45,10 @@ def test_options_and_the_names_of_those_that_were_given() -> None:
     assert options == MakeRecords(inputs=("tokens",), output_dir=Path("records"), dupe_factor=3, num_tasks=8, task_id=0)
     assert given == {"inputs", "output_dir", "dupe_factor", "num_tasks"}
     command = TASKED["make-records"]
-    assert (command.rounds(options), command.output_of(options), command.stage) == (1, Path("records"), MakeRecords)
+    known = command.divided
+    assert (known.rounds(options), known.output(options), command.stage) == (1, Path("records"), MakeRecords)
     remote, _ = parse("make-records", ["tokens", "--output-dir", "s3://bucket/records", "--num-tasks", "8"])
-    assert str(command.output_of(remote)) == "s3://bucket/records"
+    assert str(known.output(remote)) == "s3://bucket/records"
 
 
 def test_a_configuration(tmp_path: Path) -> None:
@@ -96,6 +99,6 @@ def test_what_only_the_scheduler_decides() -> None:
     assert said(f"{words} --num-tasks 3 --task-id 1") == text
     assert said(f"{words} --num-tasks 0") == "--num-tasks must be a whole number from 1 to 100000, got 0"
     with pytest.raises(
-        UsageError, match=r"^export cannot be divided into tasks; the commands that can are make-records"
+        UsageError, match=r"^export cannot be divided into tasks; the commands that can are prepare-text, tok"
     ):
         parse("export", [])

@@ -23,6 +23,7 @@ from ray_cluster import RayCluster
 from remote_sites import BucketSite
 
 from .conftest import DEADLINE, OPTIONS, Tasks
+from .text_tasks import prepare, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -159,6 +160,20 @@ def test_the_number_of_tasks_follows_from_the_size(local_driver: Driver) -> None
     tasks.run(tasks.arguments(out="whole"))
     local_driver.run(None)
     assert tasks.files() == tasks.files("whole")
+
+
+@pytest.mark.parametrize("name", ["prepare-text", "tokenize"])
+def test_commands_that_read_text(
+    name: str, cluster: Nodes, local: LocalSite, tmp_path: Path, text: bytes, model: Path
+) -> None:
+    tasks = prepare(local, tmp_path) if name == "prepare-text" else tokenize(local, tmp_path, text, model)
+    tasks.run(tasks.arguments(out="whole"))
+    driver = Driver(tasks, cluster)
+    driver.run(3, options="")
+    assert tasks.files() == tasks.files("whole")
+    assert "is already complete" in driver.run(2, options="")
+    assert tasks.files() == tasks.files("whole")
+    assert not [*tmp_path.rglob(".albert-fast-ray*")]
 
 
 @pytest.fixture

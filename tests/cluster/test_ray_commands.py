@@ -17,7 +17,7 @@ from albert_fast.cli import ray as command_line
 from albert_fast.cluster import commands
 from albert_fast.cluster import ray as cluster
 from albert_fast.cluster.driver import Status
-from albert_fast.options import MakeRecords, Tokenize
+from albert_fast.options import MakeRecords, TrainTokenizer
 
 from .conftest import Tasks
 
@@ -59,9 +59,9 @@ def test_the_size_of_a_store(tokens: Path) -> None:
     assert commands.divided(options(tokens, dupe_factor=3)).work(options(tokens, dupe_factor=3)) == 3 * size
 
 
-def test_only_some_commands_can_be_divided(corpus: Path, model: Path, tokens: Path) -> None:
-    other = Tokenize(inputs=(str(corpus),), output_dir=Path("out"), tokenizer=model)
-    with pytest.raises(AlbertFastError, match="Tokenize cannot be divided into tasks; the commands that can are make-"):
+def test_only_some_commands_can_be_divided(corpus: Path, tokens: Path) -> None:
+    other = TrainTokenizer(inputs=(str(corpus),), output_dir=Path("out"))
+    with pytest.raises(AlbertFastError, match=r"TrainTokenizer cannot be divided into tasks; .* are prepare-text, tok"):
         commands.divided(other)
     with pytest.raises(AlbertFastError, match=r"the input must be one token store, got .*part-a.txt; tokenize first"):
         commands.num_tasks(options(corpus), 1)
@@ -71,7 +71,12 @@ def test_only_some_commands_can_be_divided(corpus: Path, model: Path, tokens: Pa
 def test_which_tasks_are_missing(tokens: Path, tmp_path: Path, local: LocalSite) -> None:
     tasks = Tasks(local, tokens, tmp_path)
     chosen = options(tokens, tasks.site.path("out"))
-    missing = commands.divided(chosen).missing
+
+    def missing(chosen: MakeRecords, count: int) -> list[int]:
+        left = commands.left(chosen, count)
+        assert left.round == 1
+        return [*left.tasks]
+
     assert missing(chosen, 5) == [0, 1, 2, 3, 4]
     for number in (1, 4):
         tasks.run(tasks.task(number, 6))
@@ -175,7 +180,10 @@ def test_without_ray(tokens: Path, command: Command, monkeypatch: pytest.MonkeyP
     ("words", "error"),
     [
         ([], "COMMAND is required"),
-        (["tokenize", "a"], "tokenize cannot be divided into tasks; the commands that can are make-records"),
+        (
+            ["export", "a"],
+            "export cannot be divided into tasks; the commands that can are prepare-text, tokeni",
+        ),
         (["--dupe-factor", "3", "make-records"], "--dupe-factor: the command must come before its options"),
         (["make-records", "TOKENS", "--output-dir", "o", "--task-id", "3"], "--task-id is different for each task"),
         (
@@ -328,6 +336,14 @@ class TestTheFunctionOfAWorker:
             assert found == str(sign)
             assert self.a_task(sign=found)["end"] == "done"
         assert not (tmp_path / "out").exists()
+
+
+def test_a_sign_with_a_name_of_its_own(tmp_path: Path) -> None:
+    """Two drivers may write to two outputs in the same directory."""
+    with cluster.signed(tmp_path, ".one") as one, cluster.signed(tmp_path, ".two") as two:
+        assert [Path(str(sign)).name for sign in (one, two)] == [".one", ".two"]
+        assert [path.name for path in sorted(tmp_path.iterdir())] == [".one", ".two"]
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_the_sign_in_a_directory_that_exists(tmp_path: Path) -> None:

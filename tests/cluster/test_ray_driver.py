@@ -178,6 +178,17 @@ def test_an_error_about_all_tasks_ends_them() -> None:
     assert pool.stopped
 
 
+def test_rounds_that_are_done_are_not_run() -> None:
+    pool, said = Pool(), list[Status]()
+    assert ended(pool, 2, rounds=3, first=2, report=said.append).done == 2
+    assert [run.task for run in pool.started] == [0, 1, 0, 1]
+    assert (said[0].round, said[-1].round, said[-1].rounds) == (2, 3, 3)
+    # Whether the tasks can run at all is seen in the first round that is run.
+    pool = Pool(lambda task, run: FAILED)
+    summary = ended(pool, 30, rounds=3, first=2, in_flight=5)
+    assert (len(summary.failed), summary.not_tried > 0) == (10, True)
+
+
 def test_a_round_begins_when_the_one_before_is_done() -> None:
     pool = Pool(lambda task, run: LOST if (task, run) == (2, 1) else DONE)
     summary = ended(pool, 3, rounds=3)

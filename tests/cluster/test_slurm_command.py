@@ -82,7 +82,7 @@ class TestWithoutSlurm:
         assert not logs.parent.exists(), "nothing is written"
         task, finish = re.findall(r"<<'END'\n(.*?)\nEND\n", done.out, re.DOTALL)
         python = [sys.executable, "-m", "albert_fast"]
-        both = ["requeue", "open-mode=append", f"chdir={Path.cwd()}", "partition=cpu", "comment=a b", "mem=3072M"]
+        both = ["requeue", "open-mode=append", f"chdir={Path.cwd()}", "partition=cpu", "comment=a b", "mem=2048M"]
         assert sorted(directives(task)) == sorted(
             [
                 *both,
@@ -117,10 +117,10 @@ class TestWithoutSlurm:
     def test_sizes(self, my_tokens: str, command: Command) -> None:
         usual = [my_tokens, "--output-dir", "out", "--num-tasks", 64]
         for words, cpus, memory in (
-            ([], 4, "3072M"),
-            (["--num-threads", 8], 8, "4096M"),
-            (["--num-threads", 8, "--cpus-per-task", 2], 2, "4096M"),
-            (["--cpus-per-task", 2], 2, "2560M"),
+            ([], 4, "2048M"),
+            (["--num-threads", 8], 8, "3072M"),
+            (["--num-threads", 8, "--cpus-per-task", 2], 2, "3072M"),
+            (["--cpus-per-task", 2], 2, "1536M"),
             (["--mem", "7G"], 4, "7G"),
         ):
             found = self.script(command, *usual, *words)
@@ -186,7 +186,7 @@ class TestWithoutSlurm:
         assert command("slurm", "export", "run").error.startswith("export cannot be divided into tasks; the commands")
         assert command("slurm", "--num-tasks", 3, "make-records").error.startswith("--num-tasks: the command must come")
         done = command("slurm", "make-records", "--help")
-        assert (done.code, done.out.startswith("Run make-records or pretrain on a Slurm cluster")) == (0, True)
+        assert (done.code, done.out.startswith("Run a command on a Slurm cluster. prepare-text, ")) == (0, True)
 
     def test_no_sbatch(self, my_tokens: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(Path.cwd()))
@@ -281,9 +281,10 @@ class Jobs:
         done = self.run(count, *more, **settings)
         assert done.code == 0, done.err
         line = done.err.splitlines()[0]
-        found = re.fullmatch(r"albert-fast: submitted job (\d+) \(.*\) and job (\d+), which completes the output", line)
+        ends = r"\(.*\) and job (\d+), which completes the output"
+        found = re.fullmatch(rf"albert-fast: submitted jobs? ([\d, ]+) {ends}", line)
         assert found, line
-        self.arrays, self.finish = [found[1]], found[2]
+        self.arrays, self.finish = found[1].split(", "), found[2]
         assert done.out == f"{self.finish}\n"
 
     @property
@@ -339,7 +340,7 @@ def test_the_bytes_are_those_of_one_command(submitted: Jobs, wanted: Mapping[str
     assert "these records are already complete" in submitted.log(f"finish-{submitted.finish}")
     assert "task 3 of 4: " in submitted.log(f"{submitted.array}_3")
     shown = submitted.slurm.show(submitted.array)[f"{submitted.array}_0"]
-    assert (shown["NumCPUs"], shown["MinMemoryNode"], shown["Requeue"]) == ("4", "3G", "1")
+    assert (shown["NumCPUs"], shown["MinMemoryNode"], shown["Requeue"]) == ("4", "2G", "1")
 
 
 @pytest.mark.slow

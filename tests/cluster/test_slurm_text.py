@@ -1,0 +1,64 @@
+"""`albert-fast slurm` with prepare-text, whose tasks run in rounds, and with tokenize. It needs Slurm."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from slurm_scripts import executable
+
+from .test_slurm_command import Jobs
+from .test_tokenize_tasks import SMALL
+from .text_tasks import FILES, prepare, tokenize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+    from conftest import Command
+    from remote_sites import LocalSite
+    from slurm import Slurm
+
+COMPLETED = {"0": "COMPLETED", "1": "COMPLETED", "finish": "COMPLETED"}
+
+
+def test_prepare_text_in_three_rounds(clients: Slurm, local: LocalSite, tmp_path: Path, command: Command) -> None:
+    """The logs are not in the corpus, which would be refused."""
+    jobs = Jobs(clients, prepare(local, tmp_path), command)
+    jobs.tasks.run(jobs.tasks.arguments("--num-threads", 1, out="whole"))
+    jobs.submit(2, "--num-threads", 1)
+    assert len(jobs.arrays) == 3
+    assert jobs.states() == COMPLETED
+    for number, array in enumerate(jobs.arrays, 1):
+        assert {*clients.states(array).values()} == {"COMPLETED"}
+        # A task goes on to the next round if all others have done theirs.
+        found = re.search(r"task 0 of 2, round (\d) of 3: ", jobs.log(f"{array}_0"))
+        assert found
+        assert int(found[1]) >= number
+    assert jobs.tasks.files() == jobs.tasks.files("whole")
+    assert len([name for name in jobs.tasks.files() if name.startswith("corpus-")]) == FILES
+    assert "this corpus is already complete" in jobs.log(f"finish-{jobs.finish}")
+
+
+def test_tokenize(
+    clients: Slurm,
+    local: LocalSite,
+    tmp_path: Path,
+    text: bytes,
+    model: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The tasks have small portions, of which the text has several. The logs are beside the store."""
+    jobs = Jobs(clients, tokenize(local, tmp_path, text, model), command)
+    (tmp_path / "small.py").write_text(SMALL)
+    executable(tmp_path / "bin" / "python", f'shift 2\nexec {sys.executable} {tmp_path}/small.py "$@"')
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    jobs.tasks.run(jobs.tasks.arguments("--num-threads", 1, out="whole"))
+    jobs.submit(2, "--num-threads", 1)
+    assert jobs.states() == COMPLETED
+    assert jobs.files() == jobs.tasks.files("whole")
+    assert len([name for name in jobs.files() if name.endswith(".tokens")]) > 3
+    assert "task 1 of 2: portion" in jobs.log(f"{jobs.array}_1")
+    assert "this store is already complete" in jobs.log(f"finish-{jobs.finish}")
