@@ -80,6 +80,7 @@ def test_the_reference_is_one_flag(command: Command, native: Native, model: Path
         "do_permutation": False,
         "random_next_sentence": False,
         "rng": "fast",
+        "shuffle": "global",
         **BETTER,
     }
     assert command(*arguments, "--rng", "reference").code == 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from albert_fast import AlbertFastError, InstanceStream, RecordReader, Tokenizer, TokenStore, make_records, tokenize
 
-SHAPE = {"max_seq_length": 64, "max_predictions_per_seq": 10, "dupe_factor": 2}
+SHAPE: dict[str, Any] = {"max_seq_length": 64, "max_predictions_per_seq": 10, "dupe_factor": 2}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, model: Path) -> TokenStore:
 def instances(directory: Path) -> Counter[bytes]:
     """Returns how often each instance is in the records."""
     reader = RecordReader(directory, 1, shuffle=False)
-    rows = (reader.batch(number) for number in range(reader.epoch_len))
+    rows = (reader.batch(number) for number in range(len(reader)))
     return Counter(b"".join(np.asarray(value).tobytes() for _, value in sorted(row.items())) for row in rows)
 
 
@@ -47,7 +48,7 @@ def test_the_records_are_the_same_in_another_order(store: TokenStore, tmp_path: 
 
 
 def test_tasks_write_the_bytes_of_one_command(store: TokenStore, tmp_path: Path) -> None:
-    options = {**SHAPE, "shuffle": "blocks", "num_shards": 2}
+    options: dict[str, Any] = {**SHAPE, "shuffle": "blocks", "num_shards": 2}
     make_records(store.path, tmp_path / "one", store.tokenizer(), **options)
     for task in (2, 0, 1):
         made = make_records(store.path, tmp_path / "tasks", store.tokenizer(), num_tasks=3, task_id=task, **options)
@@ -71,11 +72,11 @@ def test_records_of_another_order_are_refused(store: TokenStore, tmp_path: Path)
     ],
 )
 def test_what_cannot_be_shuffled_is_refused(
-    options: dict[str, object], option: str, store: TokenStore, tmp_path: Path
+    options: dict[str, Any], option: str, store: TokenStore, tmp_path: Path
 ) -> None:
     inputs = store.path if "rng" not in options else store.path.parent / "corpus.txt"
     with pytest.raises(AlbertFastError) as caught:
-        make_records(inputs, tmp_path / "out", store.tokenizer(), **{**SHAPE, **options})  # type: ignore[arg-type]
+        make_records(inputs, tmp_path / "out", store.tokenizer(), **{**SHAPE, **options})
     assert caught.value.option == option
 
 
@@ -95,10 +96,8 @@ def test_a_damaged_block_is_an_error(store: TokenStore, tmp_path: Path) -> None:
 
 def test_a_stream_has_the_instances_of_the_global_order(store: TokenStore) -> None:
     streams = [InstanceStream(store, 1, 64, shuffle=shuffle) for shuffle in ("global", "blocks")]
-    assert streams[0].epoch_len == streams[1].epoch_len
-    rows = [
-        Counter(stream.batch(number)["input_ids"].tobytes() for number in range(stream.epoch_len)) for stream in streams
-    ]
+    assert len(streams[0]) == len(streams[1])
+    rows = [Counter(stream.batch(number)["input_ids"].tobytes() for number in range(len(stream))) for stream in streams]
     assert rows[0] == rows[1]
     with pytest.raises(AlbertFastError, match="shuffle"):
-        InstanceStream(store, 1, 64, shuffle="windows")  # type: ignore[arg-type]
+        InstanceStream(store, 1, 64, shuffle="windows")
