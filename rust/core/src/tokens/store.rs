@@ -4,6 +4,7 @@
 mod copy;
 mod fetch;
 mod files;
+mod part_file;
 mod reader;
 mod writer;
 
