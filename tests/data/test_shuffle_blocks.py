@@ -20,7 +20,10 @@ def store(tmp_path_factory: pytest.TempPathFactory, model: Path) -> TokenStore:
     directory = tmp_path_factory.mktemp("blocks")
     rng = np.random.default_rng(1)
     words = ["sea", "ship", "land", "king", "tree", "stone", "river", "night", "winter", "bread"]
-    sentence = lambda: " ".join(rng.choice(words, size=9)).capitalize() + "."  # noqa: E731
+
+    def sentence() -> str:
+        return " ".join(rng.choice(words, size=9)).capitalize() + "."
+
     documents = ["\n".join(sentence() for _ in range(rng.integers(1, 9))) for _ in range(400)]
     (directory / "corpus.txt").write_text("\n\n".join(documents) + "\n")
     tokenize(directory / "corpus.txt", directory / "store", Tokenizer.from_file(model))
@@ -100,4 +103,4 @@ def test_a_stream_has_the_instances_of_the_global_order(store: TokenStore) -> No
     rows = [Counter(stream.batch(number)["input_ids"].tobytes() for number in range(len(stream))) for stream in streams]
     assert rows[0] == rows[1]
     with pytest.raises(AlbertFastError, match="shuffle"):
-        InstanceStream(store, 1, 64, shuffle="windows")
+        InstanceStream(store, 1, 64, shuffle="windows")  # type: ignore[arg-type]

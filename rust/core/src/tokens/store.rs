@@ -5,6 +5,7 @@ mod blocks;
 mod copy;
 mod fetch;
 mod files;
+mod part_file;
 mod reader;
 mod writer;
 

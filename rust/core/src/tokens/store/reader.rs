@@ -9,9 +9,9 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 
 use super::blocks::block_starts;
-use super::copy::{PartFile, store_number};
 use super::fetch::fetch;
 use super::files::checksum;
+use super::part_file::{PartFile, store_number};
 use super::{FORMAT, Header, Layout, META_FILE, PartMeta, StoreMeta, check_endianness, check_version, id_bytes};
 use crate::files::cache::{Cache, Kept};
 use crate::files::raw::{read, size};

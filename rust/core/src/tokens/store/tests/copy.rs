@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::*;
 use crate::Error;
 use crate::tokens::documents::Reading;
-use crate::tokens::store::copy::KEPT_OPEN;
+use crate::tokens::store::part_file::KEPT_OPEN;
 
 /// Compares segments of a document, read as a copy and mapped.
 fn compare(
