@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from albert_fast import Tokenizer, _native
+from albert_fast import Tokenizer
 from albert_fast.cli.build import command
 from albert_fast.cli.common import check_output_dir, config_file, info, interruptible, warn, warn_of_replaced
 from albert_fast.cli.progress import Progress
@@ -16,6 +16,7 @@ from albert_fast.files import write_apart, write_atomic
 from albert_fast.options import Tokenize
 from albert_fast.tasks import of_task
 from albert_fast.text import number
+from albert_fast.tokenizers.tokenizing import tokenize_with
 
 
 @command(Tokenize)
@@ -59,18 +60,7 @@ def run(options: Tokenize, opened: Tokenizer) -> dict[str, Any]:
     """
     check_output_dir(options.output_dir)
     with interruptible("run the same command again to resume"), own_data_named(), Progress() as progress:
-        result = _native.tokenize(
-            [*options.inputs],
-            str(options.output_dir),
-            opened,
-            num_threads=options.num_threads,
-            on_bad_utf8=options.on_bad_utf8,
-            format=options.input_format,
-            overwrite=options.overwrite,
-            num_tasks=options.num_tasks,
-            task_id=options.task_id,
-            progress=progress,
-        )
+        result = tokenize_with(options, opened, progress)
     keep_config(options, opened, is_task="task" in result)
     for message in result.get("warnings", []):
         warn(message)

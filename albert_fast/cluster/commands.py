@@ -23,6 +23,7 @@ from albert_fast.prepare import prepare_text, read_patterns
 from albert_fast.records import make
 from albert_fast.tasks import of_task
 from albert_fast.tokenizers.files import is_store
+from albert_fast.tokenizers.tokenizing import tokenize_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -218,17 +219,7 @@ def _tokenize(options: Tokenize, tokenizer: Tokenizer | None) -> dict[str, int]:
             message = "tokenize needs a tokenizer; open it, and pass it as `tokenizer`"
             raise AlbertFastError(message, kind="option", option="tokenizer")
         tokenizer = _native.store_tokenizer(options.tokenizer)
-    made = _native.tokenize(
-        [*options.inputs],
-        options.output_dir,
-        tokenizer,
-        num_threads=options.num_threads,
-        on_bad_utf8=options.on_bad_utf8,
-        format=options.input_format,
-        overwrite=options.overwrite,
-        num_tasks=options.num_tasks,
-        task_id=options.task_id,
-    )
+    made = tokenize_with(options, tokenizer)
     own = of_task(made["task"]).range
     return {"portions": len(own), "already_complete": int(made["already_complete"])}
 

@@ -385,7 +385,7 @@ def test_a_time_limit(local_jobs: Jobs) -> None:
 def test_a_task_that_fails_and_is_run_again(local_jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The jobs run the interpreter that submits them. Here, it fails for a task."""
     local_jobs.tasks.run(local_jobs.tasks.arguments("--num-threads", 4, out="whole"))
-    script = f'[ "$4 $5" != "--task-id 2" ] || [ -e {tmp_path}/mended ] || exit 1\nexec {sys.executable} "$@"'
+    script = f'[ "$4 $5" != "--task-id 2" ] || [ -e {tmp_path}/repaired ] || exit 1\nexec {sys.executable} "$@"'
     executable(tmp_path / "bin" / "python", script)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     local_jobs.submit(6)
@@ -394,7 +394,7 @@ def test_a_task_that_fails_and_is_run_again(local_jobs: Jobs, tmp_path: Path, mo
     out = local_jobs.tasks.site.path("out")
     said = f"{out}: shards 4-5 of 12 are missing; run task 2 of 6 again (Slurm: --array=2)"
     assert local_jobs.log(f"finish-{local_jobs.finish}") == f"albert-fast: error: {said}\n"
-    (tmp_path / "mended").touch()
+    (tmp_path / "repaired").touch()
     local_jobs.submit(6, "--tasks", "2")
     assert local_jobs.states() == {"2": "COMPLETED", "finish": "COMPLETED"}
     assert local_jobs.files() == local_jobs.tasks.files("whole")

@@ -32,7 +32,7 @@ def test_prepare_text_in_three_rounds(clients: Slurm, local: LocalSite, tmp_path
     assert jobs.states() == COMPLETED
     for number, array in enumerate(jobs.arrays, 1):
         assert {*clients.states(array).values()} == {"COMPLETED"}
-        # A task goes on to the next round if all others have done theirs.
+        # A task starts the next round if all others have done theirs.
         found = re.search(r"task 0 of 2, round (\d) of 3: ", jobs.log(f"{array}_0"))
         assert found
         assert int(found[1]) >= number

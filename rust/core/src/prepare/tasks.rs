@@ -68,7 +68,7 @@ pub struct Prepared {
 
 /// As [`super::prepare`], with a file for each portion of the input. An interrupted call resumes when it is repeated.
 ///
-/// With `share`, it does what is the share of one task, in the first round that is not complete. It goes on to the next
+/// With `share`, it does what is the share of one task, in the first round that is not complete. It starts the next
 /// round if all tasks have done the one before. Tasks may run at the same time, on several machines, in any order, and more
 /// than once. Their number may change between runs. The last one completes the corpus.
 ///

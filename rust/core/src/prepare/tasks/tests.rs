@@ -189,7 +189,7 @@ fn any_number_of_tasks_writes_the_bytes_of_one_run() {
                     assert!(!case.files(&name).contains_key("prepare-text.manifest.json"));
                 }
             }
-            // The last task of a round goes on to the next one.
+            // The last task of a round starts the next one.
             assert!(runs <= 3 * tasks && runs > 2 * (tasks - 1).min(whole.state.total), "{runs} runs of {tasks} tasks");
             assert_eq!(case.files(&name), wanted, "{tasks} tasks");
             let again = case.run(&name, Some((0, tasks))).unwrap();
