@@ -1,6 +1,7 @@
 """`albert-fast pretrain`."""
 
 import contextlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from albert_fast.errors import option_error
 from albert_fast.options import Pretrain, TrainingOptions
 from albert_fast.text import number
 from trainer.folder import CHECKPOINTS, COMPILED, empty
+from trainer.run import agreement
 from trainer.run.compile_cache import NONE, CompileCache, clear, open_cache, without_noise
 from trainer.run.stops import TIME_IS_UP, StoppedTwiceError
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
     from trainer.run.data import Data
     from trainer.run.loop import Outcome
+    from trainer.run.meeting import Meeting
     from trainer.run.mirror import Mirror
 
 
@@ -58,11 +61,20 @@ def run(options: Pretrain) -> "Outcome":
         CommandError, AlbertFastError: inputs do not match, or something went wrong.
         Stopped: a signal ended it.
     """
-    from trainer.run.cluster import cluster
+    from trainer.run.cluster import address, cluster
+    from trainer.run.meeting import meeting
 
-    directory = options.output_dir
-    check_output_dir(directory)
+    check_output_dir(options.output_dir)
     workers, worker = cluster()
+    try:
+        with meeting(workers, worker, address(), info) as met:
+            return _run(options, workers, worker, met)
+    except KeyboardInterrupt:
+        raise Stopped("nothing was trained") from None
+
+
+def _run(options: Pretrain, workers: int, worker: int, met: "Meeting") -> "Outcome":
+    directory = options.output_dir
     if options.batch_size % workers:
         rule = f"a multiple of the number of workers in TF_CONFIG ({workers})"
         raise option_error("batch_size", rule, options.batch_size)
@@ -90,7 +102,7 @@ def run(options: Pretrain) -> "Outcome":
     if training.kind == "records" and training.vocab_size is None:
         training = _training_data(options, options.batch_size // workers, model.vocab_size)
     with run_folder.made(directory) if worker == 0 else contextlib.nullcontext():
-        return _train(options, training, held_out, name, model, workers, worker)
+        return _train(options, training, held_out, name, model, worker, met)
 
 
 def _train(
@@ -99,22 +111,27 @@ def _train(
     held_out: "Data | None",
     name: str,
     model: "ModelConfig",
-    workers: int,
     worker: int,
+    met: "Meeting",
 ) -> "Outcome":
     """Trains in this process, whose worker has its data. The output directory exists."""
     directory = options.output_dir
     cache = _compile_cache(options)
-    if workers > 1:
-        # TensorFlow waits for them without a message, for as long as it takes.
-        info(f"worker {worker}: waiting for all {workers} workers in TF_CONFIG")
+    if met.workers > 1:
+        info(f"worker {worker}: waiting for all {met.workers} workers in TF_CONFIG")
     with without_noise() if cache else contextlib.nullcontext():
         with quiet_start():
             from trainer.run import hardware
             from trainer.run.aside import working
             from trainer.run.pretrain import Job, pretrain
 
-            devices = hardware.find()
+            facts = hardware.seen()
+        facts |= agreement.of_run(
+            options.part(TrainingOptions), json.loads(model.to_json()), training, held_out, overwrite=options.overwrite
+        )
+        agreed = met.agree(facts, lambda of_all: agreement.decide(of_all, warn))
+        with quiet_start():
+            devices = hardware.find(agreed)
 
         def describe() -> None:
             if options.overwrite:

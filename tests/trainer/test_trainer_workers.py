@@ -35,6 +35,7 @@ from trainer_runs import (
 )
 
 from albert_fast.files import locked
+from trainer.run.meeting import GREETING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,14 +56,19 @@ def ports(count: int) -> list[int]:
     return found
 
 
-def start_workers(words: list[str], count: int = 2, *, chief: bool = False) -> list[subprocess.Popen[str]]:
-    """Starts them; `chief`: the first is one, as managed training has it."""
+def start_workers(
+    words: list[str], count: int = 2, *, chief: bool = False, more: dict[int, list[str]] | None = None
+) -> list[subprocess.Popen[str]]:
+    """Starts them; `chief`: the first is one, as managed training has it; `more`: arguments of one worker only."""
     addresses = [f"localhost:{port}" for port in ports(count)]
     tasks = [("chief", 0)] * chief + [("worker", index) for index in range(count - chief)]
     cluster = {"chief": addresses[:1], "worker": addresses[1:]} if chief else {"worker": addresses}
     return [
-        start(words, TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}))
-        for kind, index in tasks
+        start(
+            words + (more or {}).get(worker, []),
+            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}),
+        )
+        for worker, (kind, index) in enumerate(tasks)
     ]
 
 
@@ -212,6 +218,24 @@ def test_waiting_for_the_others_is_said_and_can_be_interrupted(material: Materia
     first = start(arguments(material, tmp_path / "run"), TF_CONFIG=json.dumps(config))
     assert first.stdout
     assert "worker 0: waiting for all 2 workers in TF_CONFIG" in first.stdout.readline()
+    first.send_signal(signal.SIGINT)
+    assert "albert-fast: stopped" in finish(first, 130)
+
+
+def test_ctrl_c_ends_a_worker_that_tensorflow_keeps_waiting(material: Material, tmp_path: Path) -> None:
+    """The other worker met this one, and was then lost."""
+    first, port = ports(2)
+    workers = [f"localhost:{first}", f"localhost:{port}"]
+    config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": 1}}
+    with socket.create_server(("localhost", first)) as server:
+        process = start(arguments(material, tmp_path / "run"), TF_CONFIG=json.dumps(config))
+        connection, _ = server.accept()
+        with connection, connection.makefile() as lines:
+            connection.sendall(json.dumps(GREETING).encode() + b"\n")
+            assert json.loads(lines.readline()) == {"worker": 1, "workers": 2}
+            facts = json.loads(lines.readline())["facts"]
+            decision = {name: facts[name] for name in ("bf16", "memory_bytes")}
+            connection.sendall(json.dumps({"decision": decision}).encode() + b"\n")
 
     def listens() -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
@@ -219,15 +243,79 @@ def test_waiting_for_the_others_is_said_and_can_be_interrupted(material: Materia
         return False
 
     # Python is no longer what runs then.
-    assert wait_for(first, listens, 0.2)
+    assert wait_for(process, listens, 0.2)
     time.sleep(1)
-    first.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
     try:
-        first.wait(60)
+        process.wait(60)
     finally:
-        first.kill()
-        first.communicate()
-    assert first.returncode == -signal.SIGINT
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize(
+    ("worker", "words", "reason"),
+    [
+        (1, ["--micro-batch-size", "1"], "worker 1 has --micro-batch-size 1, and worker 0 has --micro-batch-size 2; "),
+        (1, ["--eval-records", "none*"], "worker 1 cannot start: none*"),
+        (0, ["--model", "none.json"], "worker 0 cannot start: "),
+    ],
+)
+def test_a_worker_that_cannot_start_ends_the_others_with_its_message(
+    material: Material, tmp_path: Path, worker: int, words: list[str], reason: str
+) -> None:
+    workers = start_workers(arguments(material, tmp_path / "run", **options(material)), more={worker: words})
+    for process in workers:
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode in {1, 2}
+        assert "Traceback" not in said
+        if process is not workers[worker] or "cannot start" not in reason:
+            assert reason in said.splitlines()[-1]
+
+
+WEAK = """
+import os, sys
+from albert_fast.cli import main
+from trainer.run import hardware
+
+seen = hardware.seen
+
+
+def other():
+    return seen() | {"bf16": "worker-0" in os.environ["NAMES"], "memory_bytes": 4 << 30, "name": os.environ["NAMES"]}
+
+
+hardware.seen = other
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_weakest_worker_decides_the_precision(material: Material, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    addresses = [f"localhost:{port}" for port in ports(2)]
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WEAK, *arguments(material, run, num_train_steps=1, num_warmup_steps=0)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "NAMES": f"device of worker-{worker}",
+                "TF_CONFIG": json.dumps(
+                    {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
+                ),
+            },
+        )
+        for worker in range(2)
+    ]
+    first, _ = (finish(process) for process in workers)
+    warning = "bfloat16 is slow on device of worker-1 of worker 1, so --precision is float32 by default"
+    assert f"albert-fast: warning: {warning}" in first.splitlines()
+    described = json.loads((run / "run.json").read_text())["training"]
+    assert (described["precision"], described["workers"]) == ("float32", 2)
 
 
 REPLICATED = """
@@ -239,7 +327,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from albert_fast.cli import main
 from trainer.run import hardware
 
-hardware.find = lambda: hardware.replicated(["CPU:0", "CPU:1"])
+hardware.find = lambda agreed: hardware.replicated(["CPU:0", "CPU:1"])
 sys.exit(main(sys.argv[1:]))
 """
 

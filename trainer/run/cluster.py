@@ -44,6 +44,13 @@ def cluster() -> tuple[int, int]:
     return found
 
 
+def address() -> str:
+    """Return the address of worker 0, "HOST:PORT"; "" without TF_CONFIG."""
+    config = os.environ.get("TF_CONFIG", "")
+    jobs = _read(config)[0] if config.strip() else {}
+    return str((jobs.get("chief") or jobs.get("worker") or [""])[0])
+
+
 def parse(config: str) -> tuple[int, int]:
     """Return the number of workers and this worker's number from the text of TF_CONFIG.
 

@@ -17,7 +17,7 @@ from albert_fast import __version__
 from trainer.run.cluster import cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 PEAK_TFLOPS = {
     r"\b(B200|GB200)\b": 2250.0,
@@ -74,10 +74,30 @@ class Hardware(NamedTuple):
         return self.worker == 0
 
 
-def find() -> Hardware:
+def seen() -> dict[str, Any]:
+    """Return what `trainer.run.agreement.decide` needs to know of this worker's devices, as JSON represents it.
+
+    TensorFlow may still start for several workers afterward.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    found = _describe(tf.distribute.get_strategy(), (), gpus, 1, 0)
+    return {
+        "tensorflow": tf.__version__,
+        "kind": found.kind,
+        "name": found.name,
+        "devices": max(1, len(gpus)),
+        "bf16": found.bf16,
+        "memory_bytes": found.memory_bytes,
+    }
+
+
+def find(agreed: Mapping[str, Any]) -> Hardware:
     """Find the machine's GPUs, or its CPUs if it has none, and other machines if TF_CONFIG names them.
 
     CUDA_VISIBLE_DEVICES hides GPUs. Must be called before anything else uses TensorFlow.
+
+    Args:
+        agreed: what the workers have agreed on: fields of `Hardware`.
 
     Raises:
         TrainerError: several workers cannot start from TF_CONFIG.
@@ -94,7 +114,7 @@ def find() -> Hardware:
         devices = tuple(strategy.extended.worker_devices)
     else:
         strategy, devices = tf.distribute.get_strategy(), ("",)
-    return _describe(strategy, devices, gpus, workers, worker)
+    return _describe(strategy, devices, gpus, workers, worker)._replace(**agreed)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,266 @@
+"""Workers meet before TensorFlow starts: they agree, or all of them end with the same reason."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from trainer.errors import TrainerError
+from trainer.run import agreement
+from trainer.run import meeting as module
+from trainer.run.meeting import Meeting, meeting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+DEADLINE = 60
+
+
+def free_port() -> int:
+    with socket.create_server(("localhost", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+class Workers:
+    """Workers in threads of this process. Each calls a function with its meeting."""
+
+    def __init__(self, count: int, port: int | None = None) -> None:
+        self.count = count
+        self.port = port or free_port()
+        self.said: list[str] = []
+        self._pool = ThreadPoolExecutor(count)
+        self._found: dict[int, Any] = {}
+
+    def start(self, worker: int, function: Callable[[Meeting], Any]) -> None:
+        def run() -> Any:
+            with meeting(self.count, worker, f"localhost:{self.port}", self.said.append) as met:
+                return function(met)
+
+        self._found[worker] = self._pool.submit(run)
+
+    def result(self, worker: int) -> Any:
+        """What the worker's function returned, or the text of its error."""
+        try:
+            return self._found[worker].result(DEADLINE)
+        except TrainerError as error:
+            return str(error)
+
+    def results(self) -> list[Any]:
+        return [self.result(worker) for worker in sorted(self._found)]
+
+
+def together(facts: Sequence[Any]) -> dict[str, Any]:
+    return {"all": [fact["name"] for fact in facts]}
+
+
+def agrees(name: str) -> Callable[[Meeting], Any]:
+    return lambda met: met.agree({"name": name}, together)
+
+
+def fails(met: Meeting) -> None:
+    raise TrainerError("it has no data;\n  copy them")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_all_workers_get_what_worker_0_decides(order: tuple[int, ...]) -> None:
+    workers = Workers(3)
+    for worker in order:
+        workers.start(worker, agrees("abc"[worker]))
+        time.sleep(0.3)
+    assert workers.results() == [{"all": ["a", "b", "c"]}] * 3
+    # TensorFlow needs the port next.
+    socket.create_server(("localhost", workers.port)).close()
+
+
+def test_one_worker_agrees_with_itself() -> None:
+    with meeting(1, 0, "", print) as met:
+        assert met.agree({"name": "a"}, together) == {"all": ["a"]}
+
+
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_if_one_cannot_start_all_end_with_its_reason(failing: int, late: bool) -> None:
+    workers = Workers(3)
+    others = [worker for worker in range(3) if worker != failing]
+    if late:
+        for worker in others:
+            workers.start(worker, agrees("x"))
+        time.sleep(0.5)
+    workers.start(failing, fails)
+    if not late:
+        time.sleep(0.5)
+        for worker in others:
+            workers.start(worker, agrees("x"))
+    assert "copy them" in workers.result(failing)
+    for worker in others:
+        assert workers.result(worker) == f"worker {failing} cannot start: it has no data; copy them"
+
+
+def test_a_failing_worker_does_not_wait_for_the_others_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LINGER", 1.5)
+    for host, other in ((0, "worker 1"), (1, "worker 0")):
+        workers = Workers(2)
+        workers.start(host, fails)
+        assert "no data" in workers.result(host)
+        assert workers.said == [f"worker {host}: telling {other}, for up to 2 seconds"]
+
+
+def test_if_they_do_not_agree_all_end() -> None:
+    def refuse(_: Sequence[Any]) -> dict[str, Any]:
+        raise TrainerError("worker 1 is blue")
+
+    workers = Workers(2)
+    for worker in range(2):
+        workers.start(worker, lambda met: met.agree({}, refuse))
+    assert workers.results() == ["worker 1 is blue"] * 2
+
+
+def test_a_worker_that_is_killed_ends_the_others() -> None:
+    workers = Workers(3)
+    workers.start(0, agrees("a"))
+    workers.start(1, agrees("b"))
+    time.sleep(0.5)
+    with closing(socket.create_connection(("localhost", workers.port))) as killed:
+        killed.recv(100)
+        killed.sendall(b'{"worker": 2, "workers": 3}\n')
+        time.sleep(0.5)
+    assert workers.results() == ["worker 2 ended before the run began"] * 2
+
+
+def test_worker_0_that_is_killed_ends_the_others() -> None:
+    workers = Workers(2)
+    with socket.create_server(("localhost", workers.port)) as server:
+        workers.start(1, agrees("b"))
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b'{"albert_fast_meeting": 1}\n')
+            assert connection.recv(100) == b'{"worker": 1, "workers": 2}\n'
+    assert workers.result(1) == "worker 0 ended before the run began"
+
+
+def test_strangers_do_no_harm() -> None:
+    """A server of an earlier run still has the port; a client that is no worker connects."""
+    workers = Workers(2)
+    with socket.create_server(("localhost", workers.port)) as stranger:
+        workers.start(1, agrees("b"))
+        for answer in (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"[1]\n", b""):
+            connection, _ = stranger.accept()
+            with connection:
+                connection.sendall(answer)
+    workers.start(0, agrees("a"))
+    for sent in (b"GET / HTTP/1.1\r\n\r\n", b'{"facts": {}}\n[]\n', b"x" * (module.LONGEST + 1), b""):
+        for _ in range(100):
+            try:
+                client = socket.create_connection(("localhost", workers.port))
+                break
+            except OSError:
+                time.sleep(0.05)
+        with client, suppress(OSError):
+            client.sendall(sent)
+    assert workers.results() == [{"all": ["a", "b"]}] * 2
+
+
+@pytest.mark.parametrize("number", ["2", "7", '"1"'])
+def test_another_cluster_is_refused(number: str) -> None:
+    workers = Workers(2)
+    workers.start(0, agrees("a"))
+    time.sleep(0.5)
+    with socket.create_connection(("localhost", workers.port)) as other:
+        lines = other.makefile()
+        lines.readline()
+        other.sendall(f'{{"worker": {number}, "workers": 8}}\n'.encode())
+        assert "TF_CONFIG of worker 0 has 2 workers" in lines.readline()
+    workers.start(1, agrees("b"))
+    assert workers.results() == [{"all": ["a", "b"]}] * 2
+
+
+def test_worker_0_says_whom_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    workers = Workers(3)
+    workers.start(0, agrees("a"))
+    time.sleep(1)
+    workers.start(1, agrees("b"))
+    workers.start(2, agrees("c"))
+    workers.results()
+    assert workers.said[0] == "worker 0: still waiting for workers 1, 2"
+
+
+def test_a_port_in_use_is_named() -> None:
+    workers = Workers(2)
+    with socket.create_server(("", workers.port)):
+        workers.start(0, agrees("a"))
+        assert f"worker 0 cannot listen on port {workers.port}" in workers.result(0)
+
+
+@pytest.mark.parametrize("address", ["", "localhost", "localhost:", "localhost:99999", ":80"])
+def test_a_bad_address_is_named(address: str) -> None:
+    with pytest.raises(TrainerError, match="the address of worker 0 in TF_CONFIG must be HOST:PORT"):
+        module.split(address)
+
+
+def test_no_thread_is_left() -> None:
+    workers = Workers(2)
+    workers.start(0, agrees("a"))
+    workers.start(1, agrees("b"))
+    workers.results()
+    assert not [thread for thread in threading.enumerate() if thread.name == "albert-fast meeting"]
+
+
+# --- what they agree on -----------------------------------------------------------------------------------------------
+
+FACTS: dict[str, Any] = {
+    "albert_fast": "0.1.0",
+    "tensorflow": "2.20.0",
+    "kind": "GPU",
+    "name": "NVIDIA A100",
+    "devices": 8,
+    "bf16": True,
+    "memory_bytes": 80 << 30,
+    "options": {"micro_batch_size": None, "batch_size": 4096, "widths": "auto"},
+    "model": {"hidden_size": 768},
+    "data": {"digest": "1"},
+    "held_out": None,
+}
+
+
+def test_the_weakest_device_decides() -> None:
+    said: list[str] = []
+    slow = {"name": "Tesla V100", "bf16": False, "memory_bytes": 16 << 30}
+    found = agreement.decide([FACTS, {**FACTS, **slow}, {**FACTS, "memory_bytes": None}], said.append)
+    assert found == {"bf16": False, "memory_bytes": 16 << 30}
+    assert said == ["bfloat16 is slow on Tesla V100 of worker 1, so `precision` is float32 by default"]
+    assert agreement.decide([FACTS, FACTS], said.append) == {"bf16": True, "memory_bytes": 80 << 30}
+    assert len(said) == 1
+    assert agreement.decide([{**FACTS, "memory_bytes": None}]) == {"bf16": True, "memory_bytes": None}
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"albert_fast": "0.2.0"}, "worker 2 has albert-fast 0.2.0, and worker 0 has 0.1.0; install the same version"),
+        ({"tensorflow": "2.19.1"}, "worker 2 has TensorFlow 2.19.1, and worker 0 has 2.20.0"),
+        (
+            {"devices": 4},
+            "worker 2 has 4 x NVIDIA A100 (GPU), and worker 0 has 8 x NVIDIA A100 (GPU); all workers",
+        ),
+        ({"kind": "CPU", "name": "AMD EPYC", "devices": 8}, "worker 2 has 8 x AMD EPYC (CPU), and worker 0 has"),
+        ({"model": {"hidden_size": 1024}}, "worker 2 has another model than worker 0; pass the same `model`"),
+        ({"data": {"digest": "2"}}, "worker 2 has other training data than worker 0"),
+        ({"held_out": {"digest": "2"}}, "worker 2 has another held-out set than worker 0"),
+        (
+            {"options": {**FACTS["options"], "micro_batch_size": 4}},
+            "worker 2 has micro_batch_size=4, and worker 0 has micro_batch_size=None; start all workers with the same",
+        ),
+        ({"options": {**FACTS["options"], "widths": "64"}}, "worker 2 has widths='64', and worker 0 has widths='auto'"),
+    ],
+)
+def test_what_must_be_the_same_is_named(other: dict[str, Any], reason: str) -> None:
+    with pytest.raises(TrainerError) as caught:
+        agreement.decide([FACTS, FACTS, {**FACTS, **other}])
+    assert reason in str(caught.value)
