@@ -1,5 +1,6 @@
 //! Tests of whole runs: bytes, stops, kills and refusals.
 
+mod fleet;
 mod tasks;
 
 use std::collections::BTreeMap;

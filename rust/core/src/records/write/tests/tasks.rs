@@ -10,7 +10,7 @@ use super::*;
 use crate::tasks::Share;
 
 /// A directory that costs no time to sync, if the system has one.
-fn fast_directory() -> TempDir {
+pub(super) fn fast_directory() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
@@ -21,7 +21,7 @@ fn task(count: u64, directory: &Path, options: &RecordsOptions, id: u64, tasks: 
 }
 
 /// Returns the files of a single run.
-fn whole(count: u64, options: &RecordsOptions) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn whole(count: u64, options: &RecordsOptions) -> BTreeMap<String, Vec<u8>> {
     let directory = fast_directory();
     make(count, directory.path(), options).unwrap();
     files(directory.path())
@@ -344,10 +344,10 @@ fn a_straggler_is_content_with_the_work_of_others() {
 }
 
 /// A small source of random numbers (`SplitMix64`).
-struct Dice(u64);
+pub(super) struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
+    pub fn roll(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
