@@ -11,6 +11,7 @@ mod complete;
 mod hashes;
 mod header;
 mod job;
+mod lists;
 mod markers;
 mod rounds;
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod fetch;
 mod files;
 mod part_file;
 mod reader;
+mod verify;
 mod writer;
 
 #[cfg(test)]

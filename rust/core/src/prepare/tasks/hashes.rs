@@ -11,7 +11,6 @@ use rayon::prelude::*;
 
 use super::texts::{create, damaged};
 use crate::files::atomic::AtomicFile;
-use crate::files::raw::read_existing;
 use crate::files::remote::{self, Address, Listed};
 use crate::{Error, Result};
 
@@ -19,8 +18,6 @@ use crate::{Error, Result};
 pub(super) const PARTITIONS: usize = 256;
 /// The size in bytes of a hash, most significant byte first, and the number of its document.
 const ENTRY: usize = 20;
-/// The size in bytes of the number of a portion and that of a document.
-pub(super) const DUPLICATE: usize = 8;
 /// The number of hashes in a run. It bounds the memory, and must not depend on options.
 const RUN: usize = 1 << 22;
 /// The number of runs that are read at a time.
@@ -186,27 +183,8 @@ fn entry(bytes: &[u8], portion: u32) -> (u128, u32, u32) {
     (u128::from_be_bytes(hash), portion, u32::from_le_bytes(number))
 }
 
-/// Writes a list of duplicates.
-pub(super) fn write_list(path: &Path, duplicates: &[(u32, u32)]) -> Result<()> {
-    let mut file = create(path)?;
-    let words = duplicates.iter().flat_map(|&(portion, document)| [portion, document]);
-    file.write(&words.flat_map(u32::to_le_bytes).collect::<Vec<_>>())?;
-    file.commit().map(drop)
-}
-
-/// Reads those duplicates of a list that are in `portions`.
-pub(super) fn read_list(path: &Path, portions: &Range<u64>) -> Result<Vec<(u32, u32)>> {
-    let bytes = read_existing(path)?;
-    if !bytes.len().is_multiple_of(DUPLICATE) {
-        return Err(damaged(path));
-    }
-    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_le_bytes);
-    let all = bytes.chunks_exact(DUPLICATE).map(|pair| (word(&pair[..4]), word(&pair[4..])));
-    Ok(all.filter(|(portion, _)| portions.contains(&u64::from(*portion))).collect())
-}
-
 /// Reads `length` bytes at `start` of a file of `size` bytes, local or remote.
-fn range(path: &Path, size: u64, start: u64, length: u64) -> Result<Vec<u8>> {
+pub(super) fn range(path: &Path, size: u64, start: u64, length: u64) -> Result<Vec<u8>> {
     if length == 0 {
         return Ok(Vec::new());
     }
@@ -275,11 +253,6 @@ mod tests {
             let mut found = BTreeMap::new();
             for range in [0..2, 2..200, 200..PARTITIONS] {
                 duplicates(&files, range, memory, |partition, list| {
-                    let path = directory.path().join("list");
-                    write_list(&path, &list)?;
-                    assert_eq!(read_list(&path, &(0..100))?, list);
-                    let own = read_list(&path, &(1..3))?;
-                    assert!(own.iter().all(|pair| list.contains(pair) && (1..3).contains(&pair.0)));
                     assert!(found.insert(partition, list).is_none());
                     Ok(())
                 }).unwrap();
@@ -294,10 +267,8 @@ mod tests {
     fn a_shorter_file_is_damaged() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("list");
-        write_list(&path, &[(1, 2)]).unwrap();
+        std::fs::write(&path, "12345678").unwrap();
         let is_damaged = |error: Error| error.to_string().contains("this temporary file is damaged");
         assert!(range(&path, 8, 4, 8).is_err_and(is_damaged));
-        std::fs::write(&path, "1234567").unwrap();
-        assert!(read_list(&path, &(0..9)).is_err_and(is_damaged));
     }
 }

@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicBool;
 
 use rayon::prelude::*;
 
-use super::hashes::{DUPLICATE, HashFile, Hashes, duplicates, read_list, write_list};
+use super::hashes::{HashFile, Hashes, duplicates};
 use super::job::{Job, Round, Sizes};
+use super::lists::{List, write_list};
 use super::markers::{Cleaned, Finished, Found};
 use super::texts::{Shards, TextFile, damaged, read_documents};
 use crate::files::inputs::InputFile;
@@ -168,11 +169,13 @@ fn compare(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress)
 }
 
 fn write(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress) -> Result<()> {
-    let lists: Vec<_> = (0..job.total(Round::Compare)).map(|number| job.marker_path(Round::Compare, number)).collect();
-    let sizes = lists.par_iter().map(|list| Ok(size(list)?.unwrap_or_default())).collect::<Result<Vec<u64>>>()?;
-    // The lists are read once if all duplicates fit into memory.
-    let batches = sizes.iter().sum::<u64>().div_ceil(memory.max(DUPLICATE as u64)).max(1);
+    let paths: Vec<_> = (0..job.total(Round::Compare)).map(|number| job.marker_path(Round::Compare, number)).collect();
+    let list = |path: &PathBuf| List::new(path, size(path)?.unwrap_or_default());
+    let lists = paths.par_iter().map(list).collect::<Result<Vec<_>>>()?;
     let total = numbers.len() as u64;
+    // The lists are read once if the duplicates of these portions fit into memory.
+    let bytes = lists.iter().map(List::bytes).sum::<u64>() / job.total(Round::Write).max(1) * total;
+    let batches = bytes.div_ceil(memory.max(1)).max(1);
     let mut done = 0;
     for batch in numbers.chunks(total.div_ceil(batches) as usize) {
         let mut duplicates = read_lists(&lists, batch)?;
@@ -189,12 +192,12 @@ fn write(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress) -
 }
 
 /// Returns the duplicates in portions `numbers`, ascending, by portion.
-fn read_lists(lists: &[PathBuf], numbers: &[u64]) -> Result<HashMap<u64, Vec<u32>>> {
+fn read_lists(lists: &[List], numbers: &[u64]) -> Result<HashMap<u64, Vec<u32>>> {
     let mut found: HashMap<u64, Vec<u32>> = HashMap::new();
     let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return Ok(found) };
     // Only so many lists are in memory at a time.
     for lists in lists.chunks(rayon::current_num_threads()) {
-        let read = |list: &PathBuf| read_list(list, &(*first..last + 1));
+        let read = |list: &List| list.read(&(*first..last + 1));
         for (portion, document) in lists.par_iter().map(read).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
             found.entry(u64::from(portion)).or_default().push(document);
         }

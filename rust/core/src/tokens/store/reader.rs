@@ -1,7 +1,6 @@
 //! Reads a token store.
 
 use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,6 @@ use rayon::prelude::*;
 
 use super::blocks::block_starts;
 use super::fetch::fetch;
-use super::files::checksum;
 use super::part_file::{PartFile, store_number};
 use super::{FORMAT, Header, Layout, META_FILE, PartMeta, StoreMeta, check_endianness, check_version, id_bytes};
 use crate::files::cache::{Cache, Kept};
@@ -22,9 +20,6 @@ use crate::{Error, NoProgress, Progress, Result};
 
 /// The size in bytes of a store that may stay mapped completely although memory is to be bounded.
 const MAY_STAY: u64 = 256 << 20;
-
-/// The bytes of a part that are read before they are released, if the whole part is read in order.
-const SLICE: usize = if cfg!(test) { 8 } else { 4 << 20 };
 
 /// A token store, open for reading: a directory of `meta.json` ([`StoreMeta`]), parts, and a copy of the tokenizer's
 /// file.
@@ -389,8 +384,12 @@ impl MappedPart {
         Ok(part)
     }
 
+    pub fn bytes(&self, range: Range<u64>) -> &[u8] {
+        &self.map[range.start as usize..range.end as usize]
+    }
+
     fn section<T: bytemuck::AnyBitPattern>(&self, range: &Range<u64>) -> &[T] {
-        bytemuck::cast_slice(&self.map[range.start as usize..range.end as usize])
+        bytemuck::cast_slice(self.bytes(range.clone()))
     }
 
     pub fn arrays(&self) -> Part<'_> {
@@ -406,27 +405,12 @@ impl MappedPart {
         self.release_bytes(0..self.map.len());
     }
 
-    fn release_bytes(&self, range: Range<usize>) {
+    pub fn release_bytes(&self, range: Range<usize>) {
         // SAFETY: the map is shared, read-only and file-backed, and nothing writes through it, so a dropped page comes
         // back from the file with the same contents. A failure here only leaves memory in use.
         let _ = unsafe {
             self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.end - range.start)
         };
-    }
-
-    /// Calls `visit` with one slice of a section after the other, and the number of its first value. Releases each
-    /// slice, so that memory does not grow with the part.
-    fn in_slices<T: bytemuck::AnyBitPattern>(
-        &self,
-        section: &Range<u64>,
-        mut visit: impl FnMut(usize, &[T]) -> Result<()>,
-    ) -> Result<()> {
-        for start in section.clone().step_by(SLICE) {
-            let slice = start..(start + SLICE as u64).min(section.end);
-            visit((start - section.start) as usize / size_of::<T>(), self.section(&slice))?;
-            self.release_bytes(slice.start as usize..slice.end as usize);
-        }
-        Ok(())
     }
 
     /// Returns the error for a document, numbered in this part, whose ends do not ascend.
@@ -452,59 +436,5 @@ impl MappedPart {
         }
         borders("sentence", sentence_ends, tokens)?;
         borders("document", document_ends, sentences)
-    }
-
-    fn verify(&self, meta: &PartMeta) -> Result<()> {
-        let damaged =
-            |reason: String| Err(Error::data(&self.path, reason + "; copy the store again, or make it again"));
-        let sum = checksum(Bytes { part: self, at: 0 }).map_err(|e| Error::io("cannot read", &self.path, e))?;
-        if sum != meta.xxh3_128 {
-            return damaged(format!("its checksum (XXH3-128) is {sum}, but {META_FILE} says {}", meta.xxh3_128));
-        }
-        let Layout { ids, sentence_ends, document_ends } = &self.layout;
-        for (name, section) in [("sentence", sentence_ends), ("document", document_ends)] {
-            let mut before = 0;
-            self.in_slices(section, |first, ends: &[u64]| {
-                for (index, &end) in (first..).zip(ends) {
-                    if end <= before {
-                        return damaged(format!("{name} end {index} is {end}, after {before}"));
-                    }
-                    before = end;
-                }
-                Ok(())
-            })?;
-        }
-        let vocab_size = self.header.vocab_size;
-        let outside = |index: usize, id: u32| {
-            damaged(format!("token {index} has id {id}, but the vocabulary has {vocab_size} pieces"))
-        };
-        if self.header.id_bytes == 2 {
-            self.in_slices(ids, |first, ids: &[u16]| {
-                let found = ids.iter().position(|&id| u32::from(id) >= vocab_size);
-                found.map_or(Ok(()), |at| outside(first + at, u32::from(ids[at])))
-            })
-        } else {
-            self.in_slices(ids, |first, ids: &[u32]| {
-                let found = ids.iter().position(|&id| id >= vocab_size);
-                found.map_or(Ok(()), |at| outside(first + at, ids[at]))
-            })
-        }
-    }
-}
-
-/// Reads a part from its beginning, and releases what was read.
-struct Bytes<'a> {
-    part: &'a MappedPart,
-    at: usize,
-}
-
-impl Read for Bytes<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let bytes = (&self.part.map[self.at..]).read(buffer)?;
-        self.at += bytes;
-        if self.at % SLICE < bytes {
-            self.part.release_bytes(self.at.saturating_sub(SLICE + buffer.len())..self.at);
-        }
-        Ok(bytes)
     }
 }
