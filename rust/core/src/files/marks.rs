@@ -12,6 +12,9 @@ pub const META_FILE: &str = "meta.json";
 /// The journal of an unfinished token store.
 pub const JOURNAL_FILE: &str = "tokenize.partial.json";
 
+/// What a directory with output of prepare-text contains until it is complete.
+pub const UNFINISHED_CORPUS: &str = "prepare-text.partial.json";
+
 /// Whether `directory` contains a token store, complete or unfinished.
 ///
 /// # Errors

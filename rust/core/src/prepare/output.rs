@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::without_number;
 use crate::files::atomic;
+use crate::files::marks::UNFINISHED_CORPUS;
 use crate::files::remote::{self, Address, Object, Upload, is_remote};
 use crate::files::scratch;
 use crate::files::staging::Staging;
@@ -292,7 +293,7 @@ const SUMMARY: &str = "prepare-text.summary.json";
 /// Describes a complete directory of shards that tasks may write.
 pub(super) const MANIFEST: &str = "prepare-text.manifest.json";
 /// Is in a directory that has some of its shards. If tasks may write it, this file says what they write.
-pub(super) const PARTIAL: &str = "prepare-text.partial.json";
+pub(super) const PARTIAL: &str = UNFINISHED_CORPUS;
 
 /// The directory inside an unfinished output in which tasks keep what they have done. It is hidden from those who read
 /// the output.

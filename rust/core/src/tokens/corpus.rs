@@ -5,13 +5,17 @@ mod blocks;
 
 pub use blocks::{Block, BlockReader, Piece, Position};
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{BufRead, Cursor, Read};
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde::de::IgnoredAny;
 
 use crate::files::inputs::{InputFile, InputKind};
+use crate::files::marks::UNFINISHED_CORPUS;
+use crate::files::raw::size_optional;
 use crate::files::remote::is_remote;
 use crate::files::source::{Meter, Source};
 use crate::prepare::cards;
@@ -43,10 +47,27 @@ pub struct Corpus {
 /// READMEs, licenses, checksums and the like in the same directory as the data.
 ///
 /// # Errors
-/// As [`expand_inputs`](crate::files::inputs::expand_inputs).
+/// As [`expand_inputs`](crate::files::inputs::expand_inputs); [`Error::Input`] if a directory has output of prepare-text
+/// that is not complete.
 pub fn expand_corpus<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Corpus> {
     let (files, skipped) = cards::expand(inputs, "text")?;
+    let directories: BTreeSet<&Path> = files.iter().filter_map(|file| file.path.parent()).collect();
+    directories.into_par_iter().try_for_each(check_complete)?;
     Ok(Corpus { files, notes: cards::note(&skipped).into_iter().collect() })
+}
+
+/// Refuses a directory in which prepare-text has not ended yet. Its files are whole, but some are missing.
+fn check_complete(directory: &Path) -> Result<()> {
+    let name = directory.to_string_lossy();
+    // These servers hold no output of prepare-text.
+    let is_foreign = ["http:/", "https:/", "hf:/"].iter().any(|scheme| name.starts_with(scheme));
+    if is_foreign || size_optional(&directory.join(UNFINISHED_CORPUS))?.is_none() {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "{}: this corpus is not complete; run the same prepare-text command again, or finish if its tasks have ended",
+        directory.display()
+    )))
 }
 
 /// Refuses, before any work, the inputs that [`check`] would refuse when they are read. Skips standard input and pipes,
@@ -145,6 +166,20 @@ fn is_one_line_only(head: &[u8], whole: bool, kind: Kind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_corpus_that_is_not_complete_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("corpus-00000-of-00002.txt");
+        std::fs::write(&file, "Ein Satz.\n").unwrap();
+        std::fs::write(directory.path().join(UNFINISHED_CORPUS), "{}").unwrap();
+        for input in [directory.path(), &file] {
+            let error = expand_corpus(&[input]).map(|corpus| corpus.files).unwrap_err().to_string();
+            assert!(error.contains("this corpus is not complete; run the same prepare-text command again"), "{error}");
+        }
+        std::fs::remove_file(directory.path().join(UNFINISHED_CORPUS)).unwrap();
+        assert_eq!(expand_corpus(&[directory.path()]).unwrap().files.len(), 1);
+    }
 
     #[test]
     fn what_is_no_corpus() {

@@ -44,8 +44,10 @@ impl MappedPart {
         let vocab_size = self.header.vocab_size;
         let mut wrong = None;
         self.in_bites(section, at, hash, |first, ids: &[T]| {
-            // The largest id of many is found faster than the first that is too large.
-            if ids.iter().max().is_some_and(|&id| id.into() >= vocab_size) && wrong.is_none() {
+            // The largest id of many is found faster than the first that is too large: the compiler vectorizes a fold, and
+            // not `max()`, which returns the last of equal elements.
+            let most = ids.iter().fold(T::zeroed(), |most, &id| most.max(id));
+            if most.into() >= vocab_size && wrong.is_none() {
                 let found = ids.iter().position(|&id| id.into() >= vocab_size);
                 wrong = found.map(|index| (first + index, ids[index].into()));
             }
