@@ -1,0 +1,98 @@
+"""The tracker W&B (Weights & Biases). Its own environment variables hold: WANDB_MODE, WANDB_API_KEY and so on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from trainer.errors import reason
+from trainer.report.trackers.base import PROJECT, Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from trainer.report.trackers.base import Point
+
+FINISH_SECONDS = 20
+"""Seconds that W&B may take to send the rest at the end. The rest stays on the disk, where `wandb sync` finds it."""
+EXIT_CODES = {"finished": 0, "stopped": 130, "failed": 1}
+"""What W&B shows the state of a run by: 0 is "finished", all others are "failed"."""
+
+
+class Wandb(Tracker):
+    """A run of W&B."""
+
+    name: ClassVar[str] = "wandb"
+
+    def package(self) -> Any:
+        """Import the package, set not to write to the terminal."""
+        # W&B reads it when it is imported.
+        os.environ.setdefault("WANDB_SILENT", "true")
+        return super().package()
+
+    @property
+    def remote(self) -> bool:
+        """Tell whether the metrics go to a server."""
+        return self._mode() == "online"
+
+    def _mode(self) -> str:
+        settings = self.package().setup().settings
+        return {"run": "online", "dryrun": "offline"}.get(settings.mode, str(settings.mode))
+
+    def check(self) -> None:
+        """See `Tracker.check`."""
+        wandb = self.package()
+        if not self.remote:
+            return
+        advice = "or set WANDB_MODE=offline to send the metrics later"
+        url = str(wandb.setup().settings.base_url)
+        missing = self.refused(f"is not logged in to {url}: run `wandb login`, set WANDB_API_KEY, {advice}")
+        if not wandb.login(prompt=False):
+            raise missing
+        self.connect(url)
+        try:
+            wandb.login(prompt=False, verify=True)
+        except wandb.errors.AuthenticationError as error:
+            raise self.refused(f"cannot log in: {reason(error).rstrip('.')}; run `wandb login`, {advice}") from None
+
+    def open(self, known: str | None, config: Mapping[str, Any], opened: Callable[[str], None]) -> str:
+        """See `Tracker.open`."""
+        wandb = self.package()
+        identifier = known or os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8]
+        opened(identifier)  # before W&B knows it, so that a kill cannot lose it
+        hooks = sys.exit, sys.excepthook
+        new: dict[str, Any] = {}
+        if known is None:
+            new["config"] = dict(config)
+            new["name"] = self.title or os.environ.get("WANDB_NAME") or self.default_title
+        try:
+            self._run = wandb.init(
+                id=identifier,
+                project=self.project or os.environ.get("WANDB_PROJECT") or PROJECT,
+                resume="allow",
+                dir=os.environ.get("WANDB_DIR") or str(self.run),
+                settings=wandb.Settings(silent=True, console="off", save_code=False, finish_timeout=FINISH_SECONDS),
+                **new,
+            )
+        finally:
+            # W&B replaces these two, to learn the exit code. It gets that from `close`.
+            sys.exit, sys.excepthook = hooks
+        self._run.define_metric("step")
+        for group in ("train/*", "eval/*"):
+            self._run.define_metric(group, step_metric="step")
+        if self._mode() == "offline":
+            return f"offline; `wandb sync {self._run.settings.sync_dir}` sends it"
+        return str(self._run.url) if self._mode() == "online" else self._mode()
+
+    def log(self, points: Sequence[Point]) -> None:
+        """See `Tracker.log`."""
+        for point in points:
+            # Not as W&B's own step, because W&B drops a row whose step it has.
+            self._run.log({"step": point.step, "_timestamp": point.seconds, **point.figures})
+
+    def close(self, state: str, why: str | None) -> None:
+        """See `Tracker.close`."""
+        self._run.summary.update({"state": state, "stopped": why})
+        self._run.finish(exit_code=EXIT_CODES[state])
