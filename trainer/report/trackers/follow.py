@@ -97,13 +97,14 @@ class Follower(threading.Thread):
         self._ended.set()
 
     def leave(self) -> None:
-        """Let the thread say nothing more: nobody waits for it."""
+        """Let the thread end as soon as it can, without another word: nobody waits for it."""
         self._left = True
+        self._ended.set()
 
     def run(self) -> None:
         """Send what is new until the end of the run, or until the tracker has failed too often."""
         failures, is_open = 0, False
-        while True:
+        while not self._left:
             ending = self._ended.is_set()  # before the log is read, so that its last lines are not missed
             pause = POLL
             try:
@@ -260,7 +261,7 @@ class Trackers:
 
 
 def _check(tracker: Tracker) -> BaseException | None:
-    """Check a tracker in a thread, because some packages wait for minutes for a server. Return why it cannot be used."""
+    """Check a tracker in a thread, because some packages wait long for a server. Return why it cannot be used."""
     errors: list[BaseException] = []
     limited, done = threading.Event(), threading.Event()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import uuid
@@ -11,7 +12,7 @@ from trainer.errors import reason
 from trainer.report.trackers.base import PROJECT, Tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from trainer.report.trackers.base import Point
 
@@ -19,6 +20,16 @@ FINISH_SECONDS = 20
 """Seconds that W&B may take to send the rest at the end. The rest stays on the disk, where `wandb sync` finds it."""
 EXIT_CODES = {"finished": 0, "stopped": 130, "failed": 1}
 """What W&B shows the state of a run by: 0 is "finished", all others are "failed"."""
+
+
+@contextlib.contextmanager
+def _own_hooks() -> Iterator[None]:
+    """Undo what W&B does in the block to learn the exit code, which it is told in `Wandb.close`."""
+    hooks = sys.exit, sys.excepthook
+    try:
+        yield
+    finally:
+        sys.exit, sys.excepthook = hooks
 
 
 class Wandb(Tracker):
@@ -30,7 +41,10 @@ class Wandb(Tracker):
         """Import the package, set not to write to the terminal."""
         # W&B reads it when it is imported.
         os.environ.setdefault("WANDB_SILENT", "true")
-        return super().package()
+        with _own_hooks():
+            wandb = super().package()
+            wandb.setup()
+        return wandb
 
     @property
     def remote(self) -> bool:
@@ -62,12 +76,11 @@ class Wandb(Tracker):
         wandb = self.package()
         identifier = known or os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8]
         opened(identifier)  # before W&B knows it, so that a kill cannot lose it
-        hooks = sys.exit, sys.excepthook
         new: dict[str, Any] = {}
         if known is None:
             new["config"] = dict(config)
             new["name"] = self.title or os.environ.get("WANDB_NAME") or self.default_title
-        try:
+        with _own_hooks():
             self._run = wandb.init(
                 id=identifier,
                 project=self.project or os.environ.get("WANDB_PROJECT") or PROJECT,
@@ -76,9 +89,6 @@ class Wandb(Tracker):
                 settings=wandb.Settings(silent=True, console="off", save_code=False, finish_timeout=FINISH_SECONDS),
                 **new,
             )
-        finally:
-            # W&B replaces these two, to learn the exit code. It gets that from `close`.
-            sys.exit, sys.excepthook = hooks
         self._run.define_metric("step")
         for group in ("train/*", "eval/*"):
             self._run.define_metric(group, step_metric="step")
