@@ -22,6 +22,7 @@ from trainer.errors import TrainerError
 from trainer.report.journal import Journal
 from trainer.report.trackers import follow
 from trainer.report.trackers.follow import Trackers
+from trainer.report.trackers.mlflow import Mlflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,11 +94,13 @@ def fake_wandb(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
             self.summary = fake.runs[run].setdefault("summary", {})
             self.settings = types.SimpleNamespace(sync_dir="run/wandb/offline-run")
 
-        def define_metric(self, name: str, step_metric: str | None = None) -> None:
+        def define_metric(self, name: str, step_metric: str | None = None, hidden: bool = False) -> None:
             pass
 
         def log(self, row: dict[str, float]) -> None:
             fake.may_fail()
+            self.summary.update(row)
+            row.pop("eval/step", None)
             step = int(row.pop("step"))
             for tag, value in row.items():
                 fake.log(self.run, step, tag, value)
@@ -115,7 +118,7 @@ def fake_wandb(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
         pass
 
     def login(*, prompt: bool, verify: bool = False) -> bool:
-        if verify and os.environ["WANDB_API_KEY"] == "wrong":
+        if verify and os.environ.get("WANDB_API_KEY") == "wrong":
             raise AuthenticationError("Failed to authenticate.")
         return "WANDB_API_KEY" in os.environ
 
@@ -485,19 +488,35 @@ def test_a_broken_package(run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_who_is_not_logged_in(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_wandb(monkeypatch, Fake())
-    with pytest.raises(
-        TrainerError, match=r"tracker='wandb' is not logged in to https://wandb\.example: run `wandb log"
-    ):
-        checked(["wandb"], run)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        monkeypatch.setenv("WANDB_API_KEY", "wrong")
         fake_wandb(monkeypatch, Fake())
+        with pytest.raises(
+            TrainerError, match=r"tracker='wandb' is not logged in to http://127.*: run `wandb login`, se"
+        ):
+            checked(["wandb"], run, resumes=True)
+        monkeypatch.setenv("WANDB_API_KEY", "wrong")
         with pytest.raises(TrainerError, match="tracker='wandb' cannot log in: Failed to authenticate; run `wandb l"):
             checked(["wandb"], run, resumes=True)
         monkeypatch.setenv("WANDB_API_KEY", "right")
         assert checked(["wandb"], run) == []
+
+
+def test_a_server_that_lost_the_last_lines_gets_them_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B's server is asked what it has, because a kill loses what W&B has not sent yet."""
+    fake = Fake()
+    fake_wandb(monkeypatch, fake)
+    with Journal(run) as journal, following(run, ["wandb"], []):
+        for one in (line(2), evaluation(2), line(4), evaluation(4)):
+            journal.append(one)
+    (found,) = fake.runs.values()
+    found["summary"].update({"step": 4, "eval/step": 2})
+    del found["rows"][-2:]  # with its time
+    assert fake.losses(tag="eval/masked_lm_loss") == [(2, 2.5)]
+    with Journal(run, 4), following(run, ["wandb"], []):
+        pass
+    assert fake.losses() == [(2, 0.25), (4, 0.5)]
+    assert fake.losses(tag="eval/masked_lm_loss") == [(2, 2.5), (4, 2.5)]
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
@@ -517,9 +536,9 @@ def test_a_server_that_refuses(name: str, run: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_server_that_is_silent(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_mlflow(monkeypatch, Fake())
-    monkeypatch.setattr(follow.Mlflow, "remote_limit", 0.1)
+    monkeypatch.setattr(Mlflow, "remote_limit", 0.1)
     silent = threading.Event()
-    monkeypatch.setattr(follow.Mlflow, "connect", lambda *_: silent.wait(DEADLINE))
+    monkeypatch.setattr(Mlflow, "connect", lambda *_: silent.wait(DEADLINE))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
     with pytest.raises(TrainerError, match="cannot reach its server: no answer within 0 seconds"):
         checked(["mlflow"], run)

@@ -103,6 +103,13 @@ class Tracker(ABC):
             Where the tracked run can be seen, for a message.
         """
 
+    def last(self) -> tuple[int, int] | None:
+        """Return the steps of the last lines of training and of evaluation that an open tracked run has, -1 for none.
+
+        None means that they are not known, and that it has every line that `log` was given.
+        """
+        return None
+
     @abstractmethod
     def log(self, points: Sequence[Point]) -> None:
         """Send points, in the order of the metrics log."""

@@ -147,6 +147,8 @@ class Follower(threading.Thread):
 
         where = self.tracker.open(known, config(self.tracker.run), opened)
         same = known is not None and known == self._sent[name].run
+        if same and (last := self.tracker.last()) is not None:
+            self._sent[name] = Sent(known, *last)
         self._tell(f"{name}: {'continuing the run' if same else 'a new run'}, {where}")
 
     def _send(self) -> None:

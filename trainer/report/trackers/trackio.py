@@ -66,6 +66,12 @@ class Trackio(Tracker):
             return os.environ.get("TRACKIO_SPACE_ID") or os.environ["TRACKIO_SERVER_URL"].partition("?")[0]
         return f"see it with `trackio show --project {self.project or PROJECT}`"
 
+    def last(self) -> tuple[int, int] | None:
+        """See `Tracker.last`."""
+        # Trackio writes every half second, so after a kill it may have less than it was given.
+        step = getattr(self._run, "_next_step", 0) - 1
+        return None if step < 0 else (step, step)
+
     def log(self, points: Sequence[Point]) -> None:
         """See `Tracker.log`."""
         for point in points:

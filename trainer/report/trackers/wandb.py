@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FINISH_SECONDS = 20
 """Seconds that W&B may take to send the rest at the end. The rest stays on the disk, where `wandb sync` finds it."""
+FLUSH_SECONDS = 1.0
+"""Seconds of the run that a kill may lose from W&B's file on the disk."""
 EXIT_CODES = {"finished": 0, "stopped": 130, "failed": 1}
 """What W&B shows the state of a run by: 0 is "finished", all others are "failed"."""
 
@@ -62,14 +64,16 @@ class Wandb(Tracker):
             return
         advice = "or set WANDB_MODE=offline to send the metrics later"
         url = str(wandb.setup().settings.base_url)
-        missing = self.refused(f"is not logged in to {url}: run `wandb login`, set WANDB_API_KEY, {advice}")
-        if not wandb.login(prompt=False):
-            raise missing
         self.connect(url)
         try:
-            wandb.login(prompt=False, verify=True)
+            if wandb.login(prompt=False, verify=True):
+                return
         except wandb.errors.AuthenticationError as error:
-            raise self.refused(f"cannot log in: {reason(error).rstrip('.')}; run `wandb login`, {advice}") from None
+            why = reason(error).rstrip(".")
+            if "in time" in why:
+                raise self.unreachable(url, why) from None
+            raise self.refused(f"cannot log in: {why}; run `wandb login`, {advice}") from None
+        raise self.refused(f"is not logged in to {url}: run `wandb login`, set WANDB_API_KEY, {advice}")
 
     def open(self, known: str | None, config: Mapping[str, Any], opened: Callable[[str], None]) -> str:
         """See `Tracker.open`."""
@@ -86,21 +90,35 @@ class Wandb(Tracker):
                 project=self.project or os.environ.get("WANDB_PROJECT") or PROJECT,
                 resume="allow",
                 dir=os.environ.get("WANDB_DIR") or str(self.run),
-                settings=wandb.Settings(silent=True, console="off", save_code=False, finish_timeout=FINISH_SECONDS),
+                settings=wandb.Settings(
+                    silent=True,
+                    console="off",
+                    save_code=False,
+                    finish_timeout=FINISH_SECONDS,
+                    x_transaction_log_flush_interval=FLUSH_SECONDS,
+                ),
                 **new,
             )
         self._run.define_metric("step")
+        self._run.define_metric("eval/step", hidden=True)
         for group in ("train/*", "eval/*"):
             self._run.define_metric(group, step_metric="step")
         if self._mode() == "offline":
             return f"offline; `wandb sync {self._run.settings.sync_dir}` sends it"
         return str(self._run.url) if self._mode() == "online" else self._mode()
 
+    def last(self) -> tuple[int, int] | None:
+        """See `Tracker.last`."""
+        # W&B sends every 15 seconds, so after a kill the server has less than it was given.
+        training, evaluation = self._run.summary.get("step"), self._run.summary.get("eval/step")
+        return None if training is None else (int(training), -1 if evaluation is None else int(evaluation))
+
     def log(self, points: Sequence[Point]) -> None:
         """See `Tracker.log`."""
         for point in points:
             # Not as W&B's own step, because W&B drops a row whose step it has.
-            self._run.log({"step": point.step, "_timestamp": point.seconds, **point.figures})
+            row = {"step": point.step, "_timestamp": point.seconds, **point.figures}
+            self._run.log({**row, "eval/step": point.step} if point.evaluation else row)
 
     def close(self, state: str, why: str | None) -> None:
         """See `Tracker.close`."""
