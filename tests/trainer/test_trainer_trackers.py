@@ -232,7 +232,7 @@ def run(tmp_path: Path) -> Path:
     """The directory of a run, described."""
     made = tmp_path / "läuft"
     made.mkdir()
-    (made / "pretrain.config.json").write_text(json.dumps({"batch_size": 8, "tokens": "größe", "init": None}))
+    (made / "pretrain.config.json").write_text(json.dumps({"pretrain": {"batch_size": 8, "tokens": "größe", "a": None}}))
     (made / "albert_config.json").write_text(json.dumps({"hidden_size": 32}))
     (made / "run.json").write_text(json.dumps({"data": {"instances": 809}, "steps": {"done": 0}}))
     return made
@@ -296,6 +296,18 @@ def test_a_run(tracker: str, fake: Fake, run: Path, capsys: pytest.CaptureFixtur
     assert len(said) == 1
     assert "a new run" in said[0]
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_a_thread_says_is_seen(tracker: str, fake: Fake, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Though what its package writes is not."""
+    with Journal(run), Trackers([tracker], run) as trackers:
+        stream = sys.stderr
+        trackers.start(lambda message: print(message, file=stream))
+        trackers.finish(*ENDED, pytest.fail)
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert found.err.startswith(f"{tracker}: a new run")
+    assert found.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed"])

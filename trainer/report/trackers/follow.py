@@ -20,7 +20,7 @@ from trainer.errors import TrainerError, reason, some
 from trainer.report.scalars import scalars
 from trainer.report.trackers.base import Point, Tracker, UnreachableError
 from trainer.report.trackers.mlflow import Mlflow
-from trainer.report.trackers.quiet import THREAD, quiet_threads
+from trainer.report.trackers.quiet import THREAD, our_words, quiet_threads
 from trainer.report.trackers.sent import Sent, SentFile
 from trainer.report.trackers.trackio import Trackio
 from trainer.report.trackers.wandb import Wandb
@@ -135,7 +135,7 @@ class Follower(threading.Thread):
 
     def _tell(self, message: str) -> None:
         if not self._left:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception), our_words():
                 self._say(message)
 
     def _open(self) -> None:
@@ -171,9 +171,9 @@ def config(run: Path) -> dict[str, Any]:
     """Return what a tracked run is described by: the options of the run, and under further keys what else is known."""
     found: dict[str, Any] = {}
     for name in (folder.OPTIONS, folder.MODEL, folder.FACTS):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
             content = json.loads((run / name).read_bytes())
-            found |= content if name == folder.OPTIONS else {name.removesuffix(".json"): content}
+            found |= content["pretrain"] if name == folder.OPTIONS else {name.removesuffix(".json"): content}
     # How far the run has come changes, and does not describe it.
     found.get(folder.FACTS.removesuffix(".json"), {}).pop("steps", None)
     return found

@@ -14,6 +14,10 @@ THREAD = "albert-fast tracker"
 """What the names of the trackers' threads begin with."""
 
 
+_OURS = threading.local()
+"""Whether what a thread writes is ours."""
+
+
 class _Filter:
     """A stream without what the trackers' threads write."""
 
@@ -21,7 +25,7 @@ class _Filter:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        if threading.current_thread().name.startswith(THREAD):
+        if threading.current_thread().name.startswith(THREAD) and not getattr(_OURS, "words", False):
             return len(text)
         return int(self._stream.write(text))
 
@@ -30,8 +34,18 @@ class _Filter:
 
 
 @contextlib.contextmanager
+def our_words() -> Iterator[None]:
+    """Let a tracker's thread write within the block."""
+    _OURS.words = True
+    try:
+        yield
+    finally:
+        _OURS.words = False
+
+
+@contextlib.contextmanager
 def quiet_threads() -> Iterator[None]:
-    """Drop what the trackers' threads write to `sys.stdout` and `sys.stderr` within the block."""
+    """Drop what the trackers' threads write to `sys.stdout` and `sys.stderr`, except in `our_words`."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _Filter(sys.stdout), _Filter(sys.stderr)
     try:
