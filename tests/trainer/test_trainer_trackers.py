@@ -232,7 +232,8 @@ def run(tmp_path: Path) -> Path:
     """The directory of a run, described."""
     made = tmp_path / "läuft"
     made.mkdir()
-    (made / "pretrain.config.json").write_text(json.dumps({"pretrain": {"batch_size": 8, "tokens": "größe", "a": None}}))
+    options = {"batch_size": 8, "tokens": "größe", "a": None}
+    (made / "pretrain.config.json").write_text(json.dumps({"pretrain": options}))
     (made / "albert_config.json").write_text(json.dumps({"hidden_size": 32}))
     (made / "run.json").write_text(json.dumps({"data": {"instances": 809}, "steps": {"done": 0}}))
     return made

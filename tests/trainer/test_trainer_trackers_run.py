@@ -57,7 +57,8 @@ def test_trackers_that_are_broken_or_stuck_stop_nothing(material: Material, tmp_
     assert "mlflow and trackio" not in said
     assert "trackio did not take all metrics within 30 seconds; run the same command again" in " ".join(said.split())
     assert "a package that talks" not in said
-    assert json.loads((run / "pretrain.config.json").read_text())["pretrain"]["tracker"] == ["mlflow", "trackio", "tensorboard"]
+    options = json.loads((run / "pretrain.config.json").read_text())["pretrain"]
+    assert options["tracker"] == ["mlflow", "trackio", "tensorboard"]
 
 
 def test_a_missing_tracker_is_one_line_before_anything_else(
