@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.machinery
 import json
 import os
@@ -193,6 +194,8 @@ def fake_trackio(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
     class Run:
         def __init__(self, name: str) -> None:
             self.id, self.name = f"id{len(fake.runs)}", name
+            steps = [step for found in fake.runs.values() for step, _, _ in found["rows"]]
+            self._next_step = max(steps, default=-1) + 1
 
         def log(self, row: dict[str, float], step: int) -> None:
             fake.may_fail()
@@ -445,6 +448,22 @@ def test_a_tracked_run_that_is_gone_is_made_again(run: Path, monkeypatch: pytest
         journal.append(line(2))
     assert fake.losses() == [(2, 0.25)]
     assert json.loads((run / "trackers.json").read_text())["mlflow"]["run"] == "run0"
+
+
+def test_trackio_waits_for_matplotlib(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trackio drops all figures while another thread imports it, as the report does at the end."""
+    figure = module(monkeypatch, "matplotlib.figure")
+    monkeypatch.delitem(sys.modules, "matplotlib.figure")
+    imported: list[str] = []
+
+    def load(name: str) -> types.ModuleType:
+        imported.append(name)
+        return sys.modules.get(name, figure)
+
+    fake_trackio(monkeypatch, Fake())
+    monkeypatch.setattr(importlib, "import_module", load)
+    checked(["trackio"], run)
+    assert imported[:2] == ["matplotlib.figure", "trackio"]
 
 
 def test_names(tracker: str, fake: Fake, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

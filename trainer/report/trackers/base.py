@@ -103,10 +103,11 @@ class Tracker(ABC):
             Where the tracked run can be seen, for a message.
         """
 
-    def last(self) -> tuple[int, int] | None:
+    def last(self) -> tuple[int, int | None] | None:
         """Return the steps of the last lines of training and of evaluation that an open tracked run has, -1 for none.
 
-        None means that they are not known, and that it has every line that `log` was given.
+        None means that this is not known: that the run has every line that `log` was given, or, of evaluation, all
+        up to the step of training.
         """
         return None
 

@@ -148,7 +148,9 @@ class Follower(threading.Thread):
         where = self.tracker.open(known, config(self.tracker.run), opened)
         same = known is not None and known == self._sent[name].run
         if same and (last := self.tracker.last()) is not None:
-            self._sent[name] = Sent(known, *last)
+            training, evaluation = last
+            given = min(training, self._sent[name].evaluation)
+            self._sent[name] = Sent(known, training, given if evaluation is None else evaluation)
         self._tell(f"{name}: {'continuing the run' if same else 'a new run'}, {where}")
 
     def _send(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,6 +25,10 @@ class Trackio(Tracker):
         """Import the package, set not to write to the terminal."""
         # Its threads warn of each figure that they cannot send. It keeps these on the disk and sends them later.
         warnings.filterwarnings("ignore", module=r"trackio(\.|$)")
+        # Trackio looks whether a figure is one of matplotlib's. It drops all figures while the report, in the main
+        # thread, imports matplotlib.
+        with contextlib.suppress(ImportError):
+            importlib.import_module("matplotlib.figure")
         return super().package()
 
     @property
@@ -66,11 +72,11 @@ class Trackio(Tracker):
             return os.environ.get("TRACKIO_SPACE_ID") or os.environ["TRACKIO_SERVER_URL"].partition("?")[0]
         return f"see it with `trackio show --project {self.project or PROJECT}`"
 
-    def last(self) -> tuple[int, int] | None:
+    def last(self) -> tuple[int, int | None] | None:
         """See `Tracker.last`."""
         # Trackio writes every half second, so after a kill it may have less than it was given.
         step = getattr(self._run, "_next_step", 0) - 1
-        return None if step < 0 else (step, step)
+        return None if step < 0 else (step, None)
 
     def log(self, points: Sequence[Point]) -> None:
         """See `Tracker.log`."""

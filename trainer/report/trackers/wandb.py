@@ -107,7 +107,7 @@ class Wandb(Tracker):
             return f"offline; `wandb sync {self._run.settings.sync_dir}` sends it"
         return str(self._run.url) if self._mode() == "online" else self._mode()
 
-    def last(self) -> tuple[int, int] | None:
+    def last(self) -> tuple[int, int | None] | None:
         """See `Tracker.last`."""
         # W&B sends every 15 seconds, so after a kill the server has less than it was given.
         training, evaluation = self._run.summary.get("step"), self._run.summary.get("eval/step")
