@@ -27,6 +27,8 @@ TENSORBOARD = "tensorboard"
 FACTS = "run.json"
 """Data, model, options and environment of the last start."""
 REPORT = "report.html"
+TRACKERS = "trackers.json"
+"""What the trackers have been sent: see `trainer.report.trackers.sent`."""
 COMPILED = "compiled"
 """The directory of the compiled programs: see `trainer.run.compile_cache`."""
 LOCK = ".lock"
@@ -36,7 +38,7 @@ SPIECE, SPIECE_RULES = "spiece.model", "spiece.config.json"
 VOCABULARY, VOCABULARY_RULES = "vocab.txt", "tokenizer_config.json"
 """The tokenizer, if it is a WordPiece vocabulary, and its text rules."""
 
-MIRRORED = (OPTIONS, MODEL, SPIECE, SPIECE_RULES, VOCABULARY, VOCABULARY_RULES, METRICS, FACTS, REPORT)
+MIRRORED = (OPTIONS, MODEL, SPIECE, SPIECE_RULES, VOCABULARY, VOCABULARY_RULES, METRICS, FACTS, REPORT, TRACKERS)
 """What a mirror has besides checkpoints and TensorBoard's events: see `trainer.run.mirror`."""
 
 FIRST = frozenset({LOCK, f".{OPTIONS}.tmp", COMPILED})
@@ -53,7 +55,7 @@ def empty(directory: Path) -> None:
     for name in (CHECKPOINTS, TENSORBOARD):
         if (directory / name).exists():
             shutil.rmtree(directory / name)
-    for name in (METRICS, FACTS, REPORT, MODEL, SPIECE, SPIECE_RULES, VOCABULARY, VOCABULARY_RULES):
+    for name in (METRICS, FACTS, REPORT, TRACKERS, MODEL, SPIECE, SPIECE_RULES, VOCABULARY, VOCABULARY_RULES):
         (directory / name).unlink(missing_ok=True)
 
 

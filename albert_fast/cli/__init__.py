@@ -26,6 +26,7 @@ from albert_fast.cli.foreign import hint
 from albert_fast.errors import AlbertFastError
 from albert_fast.text import describe_os_error, one_line
 from albert_fast.tokenizers.library import WORKER
+from trainer.report.trackers.quiet import THREAD
 
 
 class Commands(typer.core.TyperGroup):
@@ -105,8 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         print(f"albert-fast: error: cannot write to standard output: {error.strerror}", file=sys.stderr)
         return 1
-    if any(thread.name == WORKER for thread in threading.enumerate()):
-        # SentencePiece cannot be stopped, and aborts with noise if Python tears down its thread.
+    if any(thread.name == WORKER or thread.name.startswith(THREAD) for thread in threading.enumerate()):
+        # SentencePiece cannot be stopped, and aborts with noise if Python tears down its thread. A tracker that is
+        # stuck would keep Python from ending.
         sys.stderr.flush()
         os._exit(code)
     return code

@@ -17,7 +17,8 @@ from albert_fast.cli.training import model_config, quiet_start, require_tensorfl
 from albert_fast.errors import option_error
 from albert_fast.options import Pretrain, TrainingOptions
 from albert_fast.text import number
-from trainer.folder import CHECKPOINTS, COMPILED, empty
+from trainer.folder import CHECKPOINTS, COMPILED, empty, is_run
+from trainer.report.trackers.follow import Trackers
 from trainer.run import agreement
 from trainer.run.compile_cache import NONE, CompileCache, clear, open_cache, without_noise
 from trainer.run.stops import TIME_IS_UP, StoppedTwiceError
@@ -87,6 +88,11 @@ def _run(options: Pretrain, workers: int, worker: int, met: "Meeting") -> "Outco
     )
     if options.mirror_dir is not None:
         run_folder.check_mirror(directory, options.mirror_dir)
+    trackers = None
+    if options.tracker and worker == 0:
+        trackers = Trackers(options.tracker, directory, options.tracker_project, options.tracker_name)
+        # A spot instance starts with an empty directory.
+        trackers.check(warn, resumes=not options.overwrite and (is_run(directory) or options.mirror_dir is not None))
     if options.overwrite and options.init_checkpoint is not None:
         run_folder.check_kept(directory, options.init_checkpoint)
     training = _training_data(options, options.batch_size // workers)
@@ -102,7 +108,7 @@ def _run(options: Pretrain, workers: int, worker: int, met: "Meeting") -> "Outco
     if training.kind == "records" and training.vocab_size is None:
         training = _training_data(options, options.batch_size // workers, model.vocab_size)
     with run_folder.made(directory) if worker == 0 else contextlib.nullcontext():
-        return _train(options, training, held_out, name, model, worker, met)
+        return _train(options, training, held_out, name, model, worker, met, trackers)
 
 
 def _train(
@@ -113,6 +119,7 @@ def _train(
     model: "ModelConfig",
     worker: int,
     met: "Meeting",
+    trackers: Trackers | None,
 ) -> "Outcome":
     """Trains in this process, whose worker has its data. The output directory exists."""
     directory = options.output_dir
@@ -155,6 +162,7 @@ def _train(
             lambda start: _fit_start(options, start, training),
             in_flags,
             _mirror(options),
+            trackers,
         )
         try:
             outcome = pretrain(job, devices, warn)

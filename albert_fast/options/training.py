@@ -28,6 +28,7 @@ TRAINING = "Training"
 DEVICE = "Device"
 CHECKPOINTS = "Checkpoints and metrics"
 
+Tracker = Literal["wandb", "mlflow", "trackio", "tensorboard"]
 Optimizer = Literal["lamb", "adamw"]
 Precision = Literal["bf16", "float32", "tf32"]
 Attention = Literal["plain", "autodiff", "cudnn"]
@@ -187,6 +188,7 @@ class Pretrain(
             "tokens",
         ),
         "shuffle_blocks": "tokens",
+        **dict.fromkeys(["tracker_project", "tracker_name"], "tracker"),
         **dict.fromkeys(["shuffle", "index_dir", "tokenizer"], "records"),
     }
 
@@ -261,6 +263,26 @@ class Pretrain(
         CHECKPOINTS,
         metavar="DIR",
     )
+    tracker: tuple[Tracker, ...] = option(
+        (),
+        "Show the run in this experiment tracker too, whose Python package must be installed. Give the option again "
+        "for more. Events for tensorboard are written for every run.",
+        CHECKPOINTS,
+    )
+    tracker_project: str | None = option(
+        None,
+        "Project of the run in the trackers. For MLflow, the experiment.",
+        CHECKPOINTS,
+        metavar="NAME",
+        shown="that of the tracker's environment variables, otherwise albert-fast",
+    )
+    tracker_name: str | None = option(
+        None,
+        "Name of the run in the trackers.",
+        CHECKPOINTS,
+        metavar="NAME",
+        shown="the name of the output directory",
+    )
     compile_cache: str | None = option(
         None,
         "Directory for compiled programs, so that a restart need not compile again. none stores no programs.",
@@ -271,6 +293,9 @@ class Pretrain(
 
     def validate(self) -> None:
         TrainingOptions.validate(self)
+        for name in ("tracker_project", "tracker_name"):
+            if getattr(self, name) == "":
+                raise option_error(name, "a name", "")
         if self.max_seq_length is not None:
             StreamOptions.validate(self)
 

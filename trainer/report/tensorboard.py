@@ -11,7 +11,6 @@ of Event messages (tensorflow/core/util/event.proto), and TensorFlow writes thos
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ import tensorflow as tf
 from albert_fast.files import whole_file
 from trainer.errors import TrainerError
 from trainer.folder import TENSORBOARD
+from trainer.report.scalars import scalars
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,27 +30,6 @@ if TYPE_CHECKING:
 
 SUFFIX = ".albert-fast"
 """Suffix of the event files written here, so that no others are removed."""
-
-NO_SCALARS = frozenset({"step", "steps", "time", "hours", "records", "compile_seconds"})
-"""Numbers of a line that are not curves."""
-
-
-def scalars(line: Mapping[str, Any]) -> dict[str, float]:
-    """Return the figures of a line by their tags, such as "train/loss" and "eval/masked_lm_accuracy", without nulls.
-
-    The tags are made from the keys of the metrics log. The line of a start has none.
-    """
-    if "start" in line:
-        return {}
-    group, figures = ("eval", line["evaluation"]) if "evaluation" in line else ("train", line)
-    return {
-        f"{group}/{name}": float(value)
-        for name, value in figures.items()
-        if name not in NO_SCALARS
-        and isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    }
 
 
 class TensorBoard:

@@ -145,7 +145,7 @@ class Mirror:
         size = sum(each["size"] for each in files.values())
         self.say(f"fetching {stored.name} ({quantity(size, 'bytes')}) from {self.path}")
         # The options make the directory that of a run. The checkpoint comes last: with it, the run resumes.
-        for name in (folder.OPTIONS, folder.METRICS):
+        for name in (folder.OPTIONS, folder.METRICS, folder.TRACKERS):
             if name in self._names:
                 self._place.fetch(name, self.run / name)
         final = self.run / folder.CHECKPOINTS / stored.name

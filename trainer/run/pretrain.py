@@ -9,6 +9,7 @@ Files in the directory of a run:
     metrics.jsonl                       see `trainer.report.journal`
     tensorboard/                        the same figures for TensorBoard
     run.json                            data, model, options and environment of the last start
+    trackers.json                       see `trainer.report.trackers.sent`
     report.html
 """
 
@@ -26,7 +27,7 @@ from albert_fast.errors import option_error
 from albert_fast.files import locked, write_atomic
 from albert_fast.text import number, quantity
 from trainer import folder as run_folder
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, reason
 from trainer.exchange import initial
 from trainer.model import checkpoints, flops
 from trainer.model.model import Albert
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trainer.model.config import ModelConfig
+    from trainer.report.trackers.follow import Trackers
     from trainer.run.mirror import Mirror
 
 OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}
@@ -97,6 +99,8 @@ class Job(NamedTuple):
     """Called with each message to show, which names options as in Python. Returns it in the words of the user."""
     mirror: Mirror | None = None
     """The copy of the run in another place."""
+    trackers: Trackers | None = None
+    """The experiment trackers that show the run. They have been checked."""
 
 
 class Resolved(NamedTuple):
@@ -125,7 +129,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         AlbertFastError: the data cannot be read.
     """
     directory = job.directory / run_folder.CHECKPOINTS
-    mirror = job.mirror if hardware.chief else None
+    mirror, trackers = (job.mirror, job.trackers) if hardware.chief else (None, None)
     with _locked(job.directory, hardware, warn):
         facts = resume.facts(job.config, job.options, job.training, job.init_checkpoint)
         if mirror is not None and job.resumes:
@@ -183,6 +187,8 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             )
             described = _describe(job, hardware, resolved, expected, run) if hardware.chief else {}
             _write_run(job, hardware, described, Outcome(start, start == job.options.num_train_steps, None))
+            if trackers is not None:
+                trackers.start(listener.say)
             with Stops(job.options.max_hours, _heard(listener), job.last_words) as stops:
                 try:
                     _reserve_time(job, found, stops, listener)
@@ -199,12 +205,16 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                     # A user who asked twice does not want to wait for figures.
                     if isinstance(error, Exception):
                         _report(job, hardware, lambda _: None)
+                        if trackers is not None:
+                            trackers.finish("failed", reason(error), lambda _: None)
                         if mirror is not None:
                             with contextlib.suppress(TrainerError):
                                 mirror.finish()
                     raise
             _write_run(job, hardware, described, outcome)
             _report(job, hardware, warn)
+            if trackers is not None:
+                trackers.finish("finished" if outcome.finished else "stopped", outcome.stopped, warn)
             if mirror is not None:
                 mirror.finish()
     return outcome
@@ -565,6 +575,7 @@ def _shown(job: Job, hardware: Hardware, start: int) -> Iterator[tuple[Listener,
     with (
         Journal(job.directory, start) as journal,
         TensorBoard(job.directory, journal.lines) as events,
+        job.trackers or contextlib.nullcontext(),
         Live(job.options.num_train_steps, batch_size=job.options.batch_size, translate=job.translate) as live,
     ):
         yield _Chief(journal, events, live), journal.hours

@@ -1,0 +1,1 @@
+"""Experiment trackers: they show the metrics log of a run in W&B, MLflow or Trackio."""
