@@ -15,6 +15,7 @@ pytest.importorskip("tensorflow")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
+import hugging_face
 import tensorflow as tf
 import yaml
 from exports import (
@@ -214,6 +215,21 @@ def test_words_are_those_of_fill_mask(command: Command) -> None:
         order = np.argsort(-np.where(filler.after_space, probabilities, -1), kind="stable")[:10]
         assert [word.pieces for word in words] == [(theirs.id_to_token(int(number)),) for number in order]
         assert [word.probability for word in words] == pytest.approx(probabilities[order].tolist(), abs=1e-5)
+
+
+@pytest.mark.torch
+def test_optimum_opens_the_directory(command: Command) -> None:
+    if not hugging_face.has("optimum.onnxruntime"):
+        pytest.skip("optimum-onnx is not installed")
+    golden_run(Path("run"))
+    export(command)
+    ids, mask, types = batches(config_of("tiny"), np.random.default_rng(3))[1]
+    np.savez("batch.npz", input_ids=ids, attention_mask=mask, token_type_ids=types)
+    hugging_face.run("optimum", Path("out"), Path("batch.npz"), Path("found.npz"))
+    with np.load("found.npz") as found:
+        assert difference(found["logits"], answer("out/onnx/model.onnx", ids, mask, types)["logits"]) < 1e-5
+        expected = answer("out/onnx/encoder.onnx", ids, mask, types)["last_hidden_state"]
+        assert difference(found["last_hidden_state"], expected) < 1e-5
 
 
 def test_wordpiece(command: Command) -> None:

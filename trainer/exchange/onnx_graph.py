@@ -63,6 +63,7 @@ def build(
     """
     graph = _Graph(values)
     hidden = _encoder(graph, config)
+    outputs: dict[str, list[str | int]]
     if task == "encoder":
         graph.add("Identity", [hidden], "last_hidden_state")
         first = graph.add("Gather", [hidden, graph.constant(0)], "pooler/first", axis=1)  # [B, S, H] -> [B, H]
