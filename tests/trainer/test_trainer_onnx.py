@@ -384,6 +384,12 @@ def test_what_is_there_stays(command: Command) -> None:
     message = refused(command, "--overwrite")
     assert "out holds onnx/model_int8.onnx, which this command does not write and --overwrite would delete" in message
     Path("out/onnx/model_int8.onnx").unlink()
+    Path("out/notes").mkdir()
+    assert "out holds notes, which" in refused(command, "--overwrite")
+    Path("out/notes/mine.txt").write_text("mine")
+    assert "out holds notes/mine.txt, which" in refused(command, "--overwrite")
+    Path("out/notes/mine.txt").unlink()
+    Path("out/notes").rmdir()
     Path("out/onnx/model.onnx").unlink()
     assert "which this command does not write" in refused(command, "--overwrite")
 

@@ -49,7 +49,7 @@ DTYPES = ("float32", "bfloat16")
 OWN = re.compile(
     r"model\.safetensors|config\.json|README\.md|spiece\.(model|config\.json)|tokenizer\.json|tokenizer_config\.json|"
     r"special_tokens_map\.json|added_tokens\.json|vocab\.txt|albert_config\.json|checkpoint|"
-    r"model\.ckpt-\d+\.(index|data-\d{5}-of-\d{5})|onnx(/(model|encoder)\.onnx(_data)?)?"
+    r"model\.ckpt-\d+\.(index|data-\d{5}-of-\d{5})|onnx/(model|encoder)\.onnx(_data)?"
 )
 """What an export writes. A directory that holds anything else is never replaced."""
 _MARK = re.compile(r"model\.safetensors|model\.ckpt-\d+\.index|onnx/model\.onnx")

@@ -43,8 +43,8 @@ def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], 
 
     Args:
         final: the directory to write.
-        own: full names of what a command of the same kind writes, such as `config.json`, `onnx` and `onnx/model.onnx`.
-            An empty directory, or one with only these, can be replaced.
+        own: full names of what a command of the same kind writes, such as `config.json` and `onnx/model.onnx`. An empty
+            directory, or one with only these, can be replaced.
         mark: full names, at least one of which is in every output of such a command. Without one of them, the other
             files have another origin, for example a single README.md.
         overwrite: whether the user agreed to replace it.
@@ -68,10 +68,10 @@ def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], 
 
 
 def _shown(path: Path, own: re.Pattern[str]) -> list[str]:
-    """Return the name of a path in an output. If it is a directory that a command writes, the names in it instead."""
-    if own.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-        return [f"{path.name}/{inner.name}" for inner in path.iterdir()] or [path.name]
-    return [path.name]
+    """Return the name of a path in an output. If it is a directory that is not in `own`, the names in it instead."""
+    if own.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+        return [path.name]
+    return [f"{path.name}/{inner.name}" for inner in path.iterdir()] or [path.name]
 
 
 def would_delete(directory: Path, foreign: list[str]) -> TrainerError:
