@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import re
 import shlex
@@ -327,18 +326,6 @@ def test_large_weights_are_in_a_file_of_their_own(command: Command, monkeypatch:
 
 
 # --- what it refuses -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
-def test_a_missing_package_is_named_before_any_work(
-    missing: str, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    golden_run(Path("run"))
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else real(name, *rest))
-    assert refused(command) == f'export --to onnx needs {missing}: pip install ".[train,onnx]" in the clone'
-    done = command("export", "--checkpoint", "run", "--output-dir", "out")
-    assert done.code == 0, "other formats do not need it"
 
 
 def test_other_outputs_are_an_error(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
