@@ -61,7 +61,7 @@ TOLERANCE, RELATIVE_TOLERANCE = 1e-4, 1e-5
 output's largest value. With 4,096 hidden units, rounding differs by 6e-6 of that value."""
 
 LARGEST = 2**31 - 2**24
-"""Largest number of bytes of weights in a file, which protocol buffers limit to 2 GiB. The rest is for the graph."""
+"""Largest number of bytes of weights in a model, which protocol buffers limit to 2 GiB. The rest is for the graph."""
 
 
 class _Sample(NamedTuple):
@@ -105,8 +105,7 @@ def to_onnx(trained: Trained, directory: Path, card: str, task: str, version: st
             (temporary / "onnx").mkdir()
             for name, part in FILES[task].items():
                 metadata = {"task": part, "step": str(trained.step), **_tokenizer_facts(trained.tokenizer)}
-                model = onnx_graph.build(trained.values, trained.config, part, version=version, metadata=metadata)
-                _save(model, temporary / "onnx" / name)
+                _save(trained, temporary / "onnx" / name, part, version=version, metadata=metadata)
             for name, content in files.items():
                 (temporary / name).write_bytes(content)
             return _compare(trained, temporary / "onnx", FILES[task])
@@ -120,13 +119,15 @@ def _tokenizer_facts(tokenizer: Tokenizer) -> dict[str, str]:
     return {"tokenizer": tokenizer.kind, "tokenizer_digest": tokenizer.digest, "text_rules": json.dumps(rules)}
 
 
-def _save(model: onnx.ModelProto, path: Path) -> None:
-    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    if size > LARGEST:
-        data = f"{path.name}_data"
-        onnx.save_model(model, path, save_as_external_data=True, all_tensors_to_one_file=True, location=data)
-    else:
-        onnx.save_model(model, path)
+def _save(trained: Trained, path: Path, task: str, *, version: str, metadata: Mapping[str, str]) -> None:
+    large = sum(value.nbytes for value in trained.values.values()) > LARGEST
+    data = f"{path.name}_data" if large else None
+    values, config = trained.values, trained.config
+    model = onnx_graph.build(values, config, task, version=version, metadata=metadata, data=data)
+    onnx.save_model(model, path)
+    if data is not None:
+        with (path.parent / data).open("wb") as file:
+            onnx_graph.write_data(model, values, file)
 
 
 def _compare(trained: Trained, directory: Path, files: Mapping[str, str]) -> float:

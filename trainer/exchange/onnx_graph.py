@@ -16,7 +16,7 @@ Nothing here imports TensorFlow. `trainer.exchange.onnx_directory` compares the 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -41,6 +41,8 @@ OUTPUTS = {"fill-mask": ("logits",), "encoder": ("last_hidden_state", "pooler_ou
 # As in trainer.model.layers and trainer.model.attention, which import TensorFlow.
 _LAYER_NORM_EPSILON = 1e-12
 _MASK_BIAS = -10_000.0
+_PAGE = 4096
+"""Offsets in a file of weights are multiples of this, so that a program may map the file into memory."""
 _BATCH, _LENGTH = "batch_size", "sequence_length"
 
 
@@ -51,6 +53,7 @@ def build(
     *,
     version: str,
     metadata: Mapping[str, str],
+    data: str | None = None,
 ) -> onnx.ModelProto:
     """Return the model for a task.
 
@@ -60,8 +63,10 @@ def build(
         task: a key of `OUTPUTS`.
         version: albert-fast's version, which the model holds as its producer's version.
         metadata: the model's metadata, by key.
+        data: the name of the file for the weights, beside that of the model; see `write_data`. None to keep the weights
+            in the model, which protocol buffers limit to 2 GiB.
     """
-    graph = _Graph(values)
+    graph = _Graph(values, data)
     hidden = _encoder(graph, config)
     outputs: dict[str, list[str | int]]
     if task == "encoder":
@@ -96,8 +101,8 @@ def build(
 class _Graph:
     """Collects nodes and the initializers that they read. Every node is named after its only output."""
 
-    def __init__(self, values: Mapping[str, NDArray[np.float32]]) -> None:
-        self.values = values
+    def __init__(self, values: Mapping[str, NDArray[np.float32]], data: str | None) -> None:
+        self.values, self.data = values, data
         self.nodes: list[onnx.NodeProto] = []
         self.used: dict[str, NDArray[Any]] = {}
 
@@ -143,7 +148,32 @@ class _Graph:
 
     def initializers(self) -> list[onnx.TensorProto]:
         """Return what the nodes read."""
-        return [numpy_helper.from_array(np.asarray(array, order="C"), name) for name, array in self.used.items()]
+        if self.data is None:
+            return [numpy_helper.from_array(np.asarray(array, order="C"), name) for name, array in self.used.items()]
+        found, offset = [], 0
+        for name, array in self.used.items():
+            if name in self.values:
+                found.append(_stored_elsewhere(name, array, self.data, offset))
+                offset += -(-array.nbytes // _PAGE) * _PAGE
+            else:
+                found.append(numpy_helper.from_array(array, name))
+        return found
+
+
+def write_data(model: onnx.ModelProto, values: Mapping[str, NDArray[np.float32]], file: IO[bytes]) -> None:
+    """Write the weights that are not in the model to the file that `build` was given the name of."""
+    for tensor in model.graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            file.seek(next(int(entry.value) for entry in tensor.external_data if entry.key == "offset"))
+            file.write(np.asarray(values[tensor.name], "<f4", order="C").data)
+
+
+def _stored_elsewhere(name: str, array: NDArray[Any], data: str, offset: int) -> onnx.TensorProto:
+    """Return an initializer whose values are in a file of their own."""
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape, data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", data), ("offset", offset), ("length", array.nbytes)):
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
 
 
 def _encoder(graph: _Graph, config: ModelConfig) -> str:
