@@ -1,9 +1,11 @@
 """`albert-fast export`."""
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from albert_fast import __version__
 from albert_fast.cli import model_tokenizer
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, check_output_dir, info, warn
@@ -21,15 +23,23 @@ if TYPE_CHECKING:
 
 @command(Export)
 def export(options: Export, given: frozenset[str]) -> None:
-    r"""Write a model for Hugging Face or TensorFlow 1.
+    r"""Write a model for Hugging Face, TensorFlow 1 or ONNX.
 
     albert-fast export --checkpoint run --output-dir my-albert \
         --license apache-2.0 --language de
     """
     refuse_remote(checkpoint=options.checkpoint, output_dir=options.output_dir)
     require_tensorflow("export")
+    if options.to == "onnx":
+        _require_onnx()
     check_output_dir(options.output_dir.absolute().parent)
     info(run(options))
+
+
+def _require_onnx() -> None:
+    """Refuses to continue if a package is missing, and says what to install. Imports none of them."""
+    if lacking := [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]:
+        raise CommandError(f'export --to onnx needs {", ".join(lacking)}: pip install ".[train,onnx]" in the clone')
 
 
 def run(options: Export) -> str:
@@ -62,7 +72,7 @@ def _run(options: Export, final: Path) -> str:
         facts=found.facts,
     )
     opened = chosen.tokenizer
-    if opened is None and options.to == "huggingface":
+    if opened is None and options.to != "tf1":
         raise CommandError(
             f"checkpoint {found.path} holds no tokenizer; pass the one that it was trained with as --tokenizer"
         )
@@ -87,7 +97,16 @@ def _run(options: Export, final: Path) -> str:
             warn(f"{options.output_dir} has no tokenizer, because checkpoint {found.path} holds none")
         return f"exported {found.path} to {options.output_dir / f'model.ckpt-{found.step}'} for TF1"
     assert opened is not None
-    exporter.to_hugging_face(trained, final, _card(options, found, opened, final.name), options.dtype)
+    card = _card(options, found, opened, final.name)
+    if options.to == "onnx":
+        from trainer.exchange.onnx_directory import to_onnx
+
+        difference = to_onnx(trained, final, card, options.task, __version__)
+        return (
+            f"exported {found.path} to {options.output_dir}; the outputs of onnxruntime and TensorFlow differ by up to "
+            f"{difference:.1g}"
+        )
+    exporter.to_hugging_face(trained, final, card, options.dtype)
     return f"exported {found.path} to {options.output_dir}"
 
 
@@ -106,6 +125,7 @@ def _card(options: Export, found: "Checkpoint", tokenizer: "Tokenizer", name: st
         evaluation=found.evaluation,
         license=options.license,
         languages=[*options.language],
+        onnx=options.task if options.to == "onnx" else None,
     ).text()
 
 

@@ -12,7 +12,8 @@ from albert_fast.options.shared import INPUT, OUTPUT, TOKENIZER, ConfigFile, Oth
 
 CARD = "Model card"
 
-Target = Literal["huggingface", "tf1"]
+Target = Literal["huggingface", "tf1", "onnx"]
+Task = Literal["both", "fill-mask", "encoder"]
 Dtype = Literal["float32", "bfloat16"]
 
 
@@ -39,7 +40,14 @@ class Export(ConfigFile, TextRules, OtherTokenizer):
     )
     to: Target = option(
         "huggingface",
-        "Format to write: a directory for Hugging Face Transformers, or a TF1 checkpoint for google-research/ALBERT.",
+        "Format to write: a directory for Hugging Face Transformers, a TF1 checkpoint for google-research/ALBERT, or a "
+        "directory for ONNX Runtime.",
+        OUTPUT,
+    )
+    task: Task = option(
+        "both",
+        "With --to onnx: what the model computes. fill-mask gives the logits of every token, encoder the hidden "
+        "states. both writes a file for each.",
         OUTPUT,
     )
     dtype: Dtype = option(
@@ -62,9 +70,17 @@ class Export(ConfigFile, TextRules, OtherTokenizer):
             raise option_error(
                 "dtype", "float32 with to='tf1', because google-research/ALBERT reads nothing else", self.dtype
             )
-        if self.to == "huggingface" and self.optimizer_state:
-            message = "optimizer_state needs to='tf1', because a Hugging Face directory holds no optimizer state"
+        if self.to == "onnx" and self.dtype != "float32":
+            raise option_error(
+                "dtype", "float32 with to='onnx', because the outputs are compared with those of float32", self.dtype
+            )
+        if self.to != "tf1" and self.optimizer_state:
+            kind = {"huggingface": "a Hugging Face", "onnx": "an ONNX"}[self.to]
+            message = f"optimizer_state needs to='tf1', because {kind} directory holds no optimizer state"
             raise AlbertFastError(message, kind="option", option="optimizer_state", value=True)
+        if self.to != "onnx" and self.task != "both":
+            message = "task needs to='onnx', because the other formats hold the whole model"
+            raise AlbertFastError(message, kind="option", option="task", value=self.task)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

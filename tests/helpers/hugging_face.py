@@ -1,6 +1,7 @@
 """transformers' side of the tests, as a process of its own: PyTorch and TensorFlow in one can end it.
 
     python hugging_face.py logits DIRECTORY IN.npz OUT.npz     both heads' logits of AlbertForPreTraining
+    python hugging_face.py optimum DIRECTORY IN.npz OUT.npz    what optimum computes from an ONNX directory
     python hugging_face.py fill DIRECTORY IN.json OUT.json     the fill-mask pipeline on a list of texts
     python hugging_face.py ids DIRECTORY IN.json OUT.json      AutoTokenizer's ids of a list of texts, and its class
     python hugging_face.py tune DIRECTORY IN.json OUT          20 steps of Trainer on a list of texts, into OUT
@@ -27,6 +28,12 @@ def python() -> str | None:
     if os.environ.get("TORCH_PYTHON"):
         return os.environ["TORCH_PYTHON"]
     return None if any(importlib.util.find_spec(name) is None for name in NEEDS) else sys.executable
+
+
+def has(package: str) -> bool:
+    """Whether that Python has a package."""
+    words = [python() or "", "-c", f"import importlib.util as u; raise SystemExit(u.find_spec({package!r}) is None)"]
+    return python() is not None and subprocess.run(words, check=False, timeout=60).returncode == 0
 
 
 def run(what: str, directory: Path, given: Path, found: Path) -> None:
@@ -63,6 +70,21 @@ def _logits(directory: str, given: str, found: str) -> None:
     with torch.no_grad():
         answers["masked_lm_only"] = model(**batch).logits.float().numpy()
     np.savez(found, report=json.dumps(report), **answers)
+
+
+def _optimum(directory: str, given: str, found: str) -> None:
+    import numpy as np
+    from optimum.onnxruntime import ORTModelForFeatureExtraction, ORTModelForMaskedLM
+
+    with np.load(given) as stored:
+        batch = {name: stored[name] for name in stored.files}
+    np.savez(
+        found,
+        logits=ORTModelForMaskedLM.from_pretrained(directory)(**batch).logits,
+        last_hidden_state=ORTModelForFeatureExtraction.from_pretrained(directory, file_name="encoder.onnx")(
+            **batch
+        ).last_hidden_state,
+    )
 
 
 def _fill(directory: str, given: str, found: str) -> None:
@@ -123,4 +145,6 @@ def _save(directory: str, given: str, found: str) -> None:
 
 
 if __name__ == "__main__":
-    {"logits": _logits, "fill": _fill, "ids": _ids, "tune": _tune, "save": _save}[sys.argv[1]](*sys.argv[2:])
+    {"logits": _logits, "optimum": _optimum, "fill": _fill, "ids": _ids, "tune": _tune, "save": _save}[sys.argv[1]](
+        *sys.argv[2:]
+    )

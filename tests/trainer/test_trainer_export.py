@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
 import os
 import stat
@@ -463,6 +464,24 @@ def test_options_that_contradict(command: Command) -> None:
         command, *words, "--to", "tf1", "--dtype", "bfloat16", code=2
     )
     assert "--optimizer-state needs --to tf1, because" in refused(command, *words, "--optimizer-state", code=2)
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "onnx, onnxruntime"])
+def test_packages_for_onnx_are_named_before_any_work(
+    missing: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden_run(Path("run"))
+    real = importlib.util.find_spec
+
+    def find_spec(name: str, package: str | None = None) -> Any:
+        if name in {"onnx", "onnxruntime"}:
+            return None if name in missing.split(", ") else object()
+        return real(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+    message = refused(command, "--checkpoint", "run", "--output-dir", "out", "--to", "onnx")
+    assert message == f'export --to onnx needs {missing}: pip install ".[train,onnx]" in the clone'
+    export(command)  # other formats do not need them
 
 
 def test_groups_that_hugging_face_cannot_express(command: Command) -> None:

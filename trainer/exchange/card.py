@@ -1,4 +1,4 @@
-"""The model card, README.md of a Hugging Face directory: what the model is, how it was trained, how good it is.
+"""The model card, README.md of a Hugging Face or ONNX directory: what the model is, how it was trained, how good it is.
 
 It says only what the checkpoint knows, and names no path of the machine that trained the model.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trainer.model.config import ModelConfig
 
 TAGS = ("albert", "fill-mask", "sentence-order-prediction", "albert-fast")
+ONNX_TAGS = ("onnx", "albert", "albert-fast")
 _EVALUATION = {
     "masked_lm_loss": "masked-LM loss (nats)",
     "masked_lm_accuracy": "masked-LM accuracy",
@@ -66,6 +67,8 @@ class Card:
     """A Hugging Face license identifier, such as apache-2.0."""
     languages: Sequence[str] = ()
     """ISO 639 codes."""
+    onnx: str | None = None
+    """What an ONNX directory computes, a key of `trainer.exchange.onnx_directory.FILES`. None for transformers."""
 
     def text(self) -> str:
         """Return the card: Markdown after a YAML front matter."""
@@ -89,7 +92,11 @@ class Card:
             values["language"] = list(self.languages)
         if self.license:
             values["license"] = self.license
-        values |= {"library_name": "transformers", "pipeline_tag": "fill-mask", "tags": list(TAGS)}
+        if self.onnx is None:
+            values |= {"library_name": "transformers", "pipeline_tag": "fill-mask", "tags": list(TAGS)}
+        else:
+            task = "feature-extraction" if self.onnx == "encoder" else "fill-mask"
+            values |= {"pipeline_tag": task, "tags": list(ONNX_TAGS)}
         written = yaml.safe_dump(values, sort_keys=False, allow_unicode=True).strip()
         return f"---\n{written}\n---"
 
@@ -158,6 +165,8 @@ class Card:
         )
 
     def _use(self) -> str:
+        if self.onnx is not None:
+            return self._use_onnx(self.onnx)
         return (
             "```python\n"
             "from transformers import pipeline\n\n"
@@ -166,6 +175,30 @@ class Card:
             "```\n\n"
             "`AutoModel`, `AutoModelForMaskedLM`, `AutoModelForPreTraining` and `AutoTokenizer` load it too. Fine-tune "
             "it with `AutoModelForSequenceClassification` or another task's class."
+        )
+
+    def _use_onnx(self, task: str) -> str:
+        encoder = "`last_hidden_state` and `pooler_output`"
+        files = {
+            "both": f"`onnx/model.onnx` computes `logits` for every token, and `onnx/encoder.onnx` {encoder}.",
+            "fill-mask": "`onnx/model.onnx` computes `logits` for every token.",
+            "encoder": f"`onnx/model.onnx` computes {encoder}.",
+        }
+        kind = "ORTModelForFeatureExtraction" if task == "encoder" else "ORTModelForMaskedLM"
+        limit = self.config.max_position_embeddings
+        return (
+            f"{files[task]} The inputs are `input_ids`, `attention_mask` (1 for tokens, 0 for padding) and "
+            "`token_type_ids` (0 for the first segment, 1 for the second), all int64 [batch_size, sequence_length]. An "
+            f"input may have at most {limit:,} tokens, including `[CLS]` and `[SEP]`. ONNX Runtime opens the files, "
+            f"and optimum's `{kind}` and Transformers.js the directory.\n\n"
+            "```python\n"
+            "import onnxruntime\n"
+            "from transformers import AutoTokenizer\n\n"
+            'tokenizer = AutoTokenizer.from_pretrained("DIRECTORY_OR_REPOSITORY")\n'
+            'session = onnxruntime.InferenceSession("DIRECTORY/onnx/model.onnx")\n'
+            'inputs = tokenizer(["A sentence with a [MASK] in it."], padding=True, return_tensors="np")\n'
+            'print(session.run(None, {name: array.astype("int64") for name, array in inputs.items()}))\n'
+            "```"
         )
 
 

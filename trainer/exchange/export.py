@@ -1,5 +1,7 @@
 """Export of a trained model: a Hugging Face directory, or a TF1 checkpoint with the reference's names.
 
+`trainer.exchange.onnx_directory` exports to ONNX.
+
 A Hugging Face directory holds
 
     model.safetensors                the tensors of AlbertForPreTraining, float32 or bfloat16
@@ -47,10 +49,10 @@ DTYPES = ("float32", "bfloat16")
 OWN = re.compile(
     r"model\.safetensors|config\.json|README\.md|spiece\.(model|config\.json)|tokenizer\.json|tokenizer_config\.json|"
     r"special_tokens_map\.json|added_tokens\.json|vocab\.txt|albert_config\.json|checkpoint|"
-    r"model\.ckpt-\d+\.(index|data-\d{5}-of-\d{5})"
+    r"model\.ckpt-\d+\.(index|data-\d{5}-of-\d{5})|onnx/(model|encoder)\.onnx(_data)?"
 )
 """What an export writes. A directory that holds anything else is never replaced."""
-_MARK = re.compile(r"model\.safetensors|model\.ckpt-\d+\.index")
+_MARK = re.compile(r"model\.safetensors|model\.ckpt-\d+\.index|onnx/model\.onnx")
 
 
 class Trained(NamedTuple):
@@ -96,7 +98,7 @@ def to_hugging_face(trained: Trained, directory: Path, card: str, dtype: str = "
     tokenizer = tokenizer_files(trained.tokenizer, trained.config.max_position_embeddings)
     tokenizer_check.check(trained.tokenizer, tokenizer)
     files = {
-        "config.json": _json(hugging_face_config(trained.config, trained.tokenizer, dtype)),
+        "config.json": as_json(hugging_face_config(trained.config, trained.tokenizer, dtype)),
         "README.md": card.encode(),
         **tokenizer,
     }
@@ -120,7 +122,7 @@ def to_hugging_face(trained: Trained, directory: Path, card: str, dtype: str = "
             # safetensors creates a file that only its owner can read.
             shutil.copymode(temporary / "config.json", temporary / "model.safetensors")
     except (OSError, SafetensorError) as error:
-        raise _unwritten(directory, error) from error
+        raise unwritten(directory, error) from error
 
 
 def to_tf1(trained: Trained, directory: Path) -> None:
@@ -138,7 +140,7 @@ def to_tf1(trained: Trained, directory: Path) -> None:
 
     if trained.tokenizer is not None:
         check_vocabulary(trained.tokenizer, trained.config)
-    _check_variables(trained)
+    check_variables(trained)
     name = f"model.ckpt-{trained.step}"
     files = {
         CONFIG: trained.config.to_json().encode(),
@@ -162,7 +164,7 @@ def to_tf1(trained: Trained, directory: Path) -> None:
             for file, content in files.items():
                 (temporary / file).write_bytes(content)
     except (OSError, tf.errors.OpError) as error:
-        raise _unwritten(directory, error) from error
+        raise unwritten(directory, error) from error
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: ModelConfig, path: Path | None = None) -> None:
@@ -214,7 +216,8 @@ def own_tokenizer_files(tokenizer: Tokenizer, *, rebuilt: bool = False) -> dict[
     return sentencepiece_files(tokenizer.content, tokenizer, rebuilt=rebuilt)
 
 
-def _check_variables(trained: Trained) -> None:
+def check_variables(trained: Trained) -> None:
+    """Raise a TrainerError unless these are all variables of the model, in their shapes, and perhaps their slots."""
     expected = weights.shapes(trained.config)
     slots = {f"{name}{slot}": shape for name, shape in expected.items() for slot in SLOTS}
     for name, shape in expected.items():
@@ -231,9 +234,11 @@ def _not_exported(why: str) -> TrainerError:
     return TrainerError(f"this model cannot be exported: {why}", kind="data")
 
 
-def _json(content: Mapping[str, Any]) -> bytes:
+def as_json(content: Mapping[str, Any]) -> bytes:
+    """Return the content of a JSON file."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _unwritten(directory: Path, error: Exception) -> TrainerError:
+def unwritten(directory: Path, error: Exception) -> TrainerError:
+    """Return the error for a directory that another library, or the operating system, could not write."""
     return TrainerError(f"cannot write {directory}: {reason(error)}", kind="io", path=directory)

@@ -34,8 +34,8 @@ def replacing(final: Path) -> Iterator[Path]:
 
 
 def _names(directory: Path) -> list[str]:
-    """Return the names in a directory; none if it does not exist."""
-    return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+    """Return the names in a directory, and those in its directories; none if it does not exist."""
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*")) if directory.is_dir() else []
 
 
 def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], overwrite: bool) -> None:
@@ -43,8 +43,8 @@ def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], 
 
     Args:
         final: the directory to write.
-        own: full names of what a command of the same kind writes. An empty directory, or one with only these, can be
-            replaced.
+        own: full names of what a command of the same kind writes, such as `config.json` and `onnx/model.onnx`. An empty
+            directory, or one with only these, can be replaced.
         mark: full names, at least one of which is in every output of such a command. Without one of them, the other
             files have another origin, for example a single README.md.
         overwrite: whether the user agreed to replace it.
@@ -53,7 +53,7 @@ def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], 
         TrainerError: `final` is a file, or a directory that is not empty and may not be replaced.
     """
     try:
-        found = sorted(path.name for path in final.iterdir())
+        found = sorted(name for path in final.iterdir() for name in _shown(path, own))
     except FileNotFoundError:
         return
     except OSError as error:
@@ -65,6 +65,13 @@ def check_replaceable(final: Path, own: re.Pattern[str], mark: re.Pattern[str], 
     if found and not overwrite:
         advice = "another `output_dir`" if foreign else "overwrite=True to replace it, or another `output_dir`"
         raise TrainerError(f"{final} is not empty; pass {advice}", kind="exists", path=final)
+
+
+def _shown(path: Path, own: re.Pattern[str]) -> list[str]:
+    """Return the name of a path in an output. If it is a directory that is not in `own`, the names in it instead."""
+    if own.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+        return [path.name]
+    return [f"{path.name}/{inner.name}" for inner in path.iterdir()] or [path.name]
 
 
 def would_delete(directory: Path, foreign: list[str]) -> TrainerError:
