@@ -75,6 +75,11 @@ impl Portions {
         all.first().map_or(0, |it| it.files.start)..all.last().map_or(0, |it| it.files.end)
     }
 
+    /// Returns the bytes on disk of the portions in `range`.
+    pub fn bytes(&self, range: Range<usize>) -> u64 {
+        self.starts[range.end] - self.starts[range.start]
+    }
+
     /// Returns the longest beginning of `range` that one reader can read: if it begins within a file, it ends there too,
     /// because lines are counted from where reading began.
     pub fn run(&self, range: Range<usize>) -> Range<usize> {
@@ -292,11 +297,7 @@ impl<'a, B: FnMut(&[u8]) -> bool> PortionReader<'a, B> {
     /// Returns the bytes of the portions to report, or 0 if an input is a stream.
     pub fn bytes_total(&self) -> u64 {
         let Wanted { portions, progress, .. } = &self.wanted;
-        if self.reader.files().iter().all(InputFile::is_seekable) {
-            portions.starts[progress.end] - portions.starts[progress.start]
-        } else {
-            0
-        }
+        if self.reader.files().iter().all(InputFile::is_seekable) { portions.bytes(progress.clone()) } else { 0 }
     }
 }
 

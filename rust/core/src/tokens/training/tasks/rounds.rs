@@ -15,6 +15,9 @@ use crate::tokens::training::watch::{Stage, watched};
 use crate::tokens::training::{Dropped, Setup};
 use crate::{Error, Progress, Result};
 
+/// The stage in which a portion is read and its words are written.
+const READING: &str = "reading text";
+
 /// What the input is divided into, and how it is read.
 pub(super) struct Inputs<'a> {
     pub files: &'a [InputFile],
@@ -114,7 +117,7 @@ fn collect(
     let first = counted.iter().take(portion as usize).map(Found::candidates).sum();
     let mut reader = Reader::of_part(options, meta, first, sample)?;
     let mut lines = 0;
-    inputs.read("reading text", portion as usize, progress, |more| {
+    inputs.read(READING, portion as usize, progress, |more| {
         lines += more.len() as u64;
         reader.add(more);
     })?;
@@ -124,7 +127,10 @@ fn collect(
         let reason = "changed since its lines were counted; remove the output directory, and run all tasks again";
         return Err(Error::data(&file.path, reason));
     }
-    let stage = Stage::whole("writing words", "lines", reader.kept());
+    // The next portion continues where this one ends, so the bar waits there.
+    let done = inputs.portions.bytes(inputs.own.start..portion as usize + 1);
+    let total = inputs.portions.bytes(inputs.own.clone());
+    let stage = Stage { name: READING, unit: "bytes", done: (done, done), total, steps: reader.kept() };
     found.written =
         Some(watched(progress, stage, |watch| words::write(&job.words(portion), &reader.into_lines(watch)?, watch))?);
     job.mark(Round::Words, portion, &found)

@@ -139,7 +139,7 @@ fn corpus() -> Vec<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn the_model_is_that_of_one_command(
         files in proptest::collection::vec(file(), 1..5),
