@@ -128,8 +128,8 @@ pub fn completed<'py>(py: Python<'py>, made: &Completed) -> PyResult<Bound<'py, 
 
 /// Writes the model that tasks have trained, and removes what they needed for it, without the GIL. See _native.pyi.
 #[pyfunction]
-pub fn publish_tokenizer(py: Python<'_>, output_dir: PathBuf, model: Vec<u8>) -> PyResult<bool> {
-    aside(py, move |_| publish(&output_dir, &model))
+pub fn publish_tokenizer(py: Python<'_>, output_dir: PathBuf, model: Vec<u8>, kept: String) -> PyResult<bool> {
+    aside(py, move |_| publish(&output_dir, &model, &kept))
 }
 
 /// Removes what tasks of train_tokenizer have left in a directory, apart from a model, without the GIL.

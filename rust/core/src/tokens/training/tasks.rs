@@ -65,7 +65,7 @@ pub struct Completed {
     pub lines: u64,
     /// The lines among them that were dropped.
     pub dropped: Dropped,
-    /// What the caller of the first task wanted to keep, unless the model was already complete.
+    /// [`TaskOutput::kept`] of the first task, or, if the model was already complete, what [`publish`] was given.
     pub kept: String,
     /// Whether the model was already complete, so that there is nothing to write.
     pub already_complete: bool,
@@ -209,7 +209,7 @@ impl Task<'_> {
 
 fn complete(manifest: &Manifest, model: Vec<u8>) -> Completed {
     let Counts { lines, dropped } = Counts::noted(manifest);
-    Completed { model: Some(model), lines, dropped, kept: String::new(), already_complete: true }
+    Completed { model: Some(model), lines, dropped, kept: manifest.header.kept.clone(), already_complete: true }
 }
 
 /// Checks that all is there that tasks were to write to `directory`, and trains. Returns `None` if the directory holds
@@ -254,11 +254,12 @@ pub fn finish(directory: &Path, num_tasks: Option<u64>, progress: &mut dyn Progr
 }
 
 /// Writes the `model` that [`train_task`] or [`finish`] has trained, as the last file of `directory`, and removes what is
-/// only needed until then. Several tasks may do this at once. Returns whether the model was there already.
+/// only needed until then. Several tasks may do this at once. Returns whether the model was there already. `kept` is what
+/// [`Completed::kept`] is to be from now on.
 ///
 /// # Errors
 /// [`Error::Exists`] if there is another model; [`Error::Io`].
-pub fn publish(directory: &Path, model: &[u8]) -> Result<bool> {
+pub fn publish(directory: &Path, model: &[u8], kept: &str) -> Result<bool> {
     for _ in 0..TRIES {
         let header = match State::read(directory)? {
             State::Complete(_, there) if there == model => {
@@ -275,7 +276,7 @@ pub fn publish(directory: &Path, model: &[u8]) -> Result<bool> {
             Err(error) if error.is_missing() && job.is_complete() => continue,
             Err(error) => return Err(error),
         };
-        job.header.kept.clear();
+        kept.clone_into(&mut job.header.kept);
         let manifest = Manifest {
             header: job.header,
             albert_fast_version: env!("CARGO_PKG_VERSION").into(),

@@ -32,7 +32,7 @@ pub(super) struct Header {
     input: Map<String, Value>,
     /// The number of portions of the input.
     pub portions: u64,
-    /// What the caller of the first task wants to know when the model is complete. It does not determine the model.
+    /// What the caller wants to know when the model is complete. It does not determine the model.
     pub kept: String,
 }
 

@@ -221,17 +221,18 @@ fn publishing() {
     assert_eq!(again.completed.unwrap(), made);
     assert_eq!(case.finish(Some(3)).unwrap().unwrap(), made);
     fs::write(case.path(".spiece.model.aB3dE6.tmp"), "x").unwrap();
-    assert!(!publish(&case.output.directory, &whole).unwrap());
+    assert!(!publish(&case.output.directory, &whole, "less").unwrap());
     let names: Vec<_> = case.files().into_keys().collect();
     assert_eq!(names, [MODEL_FILE, MANIFEST_FILE].map(PathBuf::from));
     // Doing any of it again changes nothing.
     let before = case.files();
-    assert!(publish(&case.output.directory, &whole).unwrap());
+    assert!(publish(&case.output.directory, &whole, "less").unwrap());
     for id in 0..3 {
         let made = case.task(id, 3).unwrap();
         assert_eq!((made.state.complete, made.state.total), (made.state.total, made.state.total));
         let found = made.completed.unwrap();
         assert_eq!((found.model.as_ref(), found.lines, found.already_complete), (Some(&whole), 400, true));
+        assert_eq!(found.kept, "less");
     }
     // Killed before the notes were removed.
     fs::create_dir_all(case.path("train-tokenizer.partial/words")).unwrap();
@@ -239,10 +240,10 @@ fn publishing() {
     assert!(case.finish(None).unwrap().unwrap().already_complete);
     assert!(case.files() == before);
     // A model that another command wrote is not touched.
-    assert!(matches!(publish(&case.output.directory, b"other"), Err(Error::Exists { .. })));
+    assert!(matches!(publish(&case.output.directory, b"other", "less"), Err(Error::Exists { .. })));
     fs::write(case.path(MODEL_FILE), "other").unwrap();
     assert!(case.task(0, 3).unwrap_err().to_string().contains("spiece.model: this file exists"));
-    assert!(matches!(publish(&case.output.directory, &whole), Err(Error::Exists { .. })));
+    assert!(matches!(publish(&case.output.directory, &whole, "less"), Err(Error::Exists { .. })));
     assert_eq!(case.finish(None).unwrap(), None);
     assert_eq!(fs::read(case.path(MODEL_FILE)).unwrap(), b"other");
     forget(&case.output.directory).unwrap();
@@ -369,7 +370,7 @@ fn tasks_at_the_same_time() {
                 if let Some(made) = case.task(id, 3).unwrap().completed {
                     assert_eq!(made.model, whole);
                     if !made.already_complete {
-                        publish(&case.output.directory, &made.model.unwrap()).unwrap();
+                        publish(&case.output.directory, &made.model.unwrap(), "less").unwrap();
                     }
                 }
             }
@@ -427,7 +428,7 @@ fn other_options_and_input_are_refused() {
     // The same holds when the model is complete.
     let (made, _) = case.all(&[0, 1, 2], 3);
     assert_eq!(made.kept, "kept");
-    publish(&case.output.directory, &made.model.unwrap()).unwrap();
+    publish(&case.output.directory, &made.model.unwrap(), "less").unwrap();
     case.options.vocab_size = 61;
     assert!(refusal(&case).contains("made with vocab_size=60, not 61; pass 60 to keep it"));
 }
