@@ -49,7 +49,7 @@ pub(super) type Attachments = Vec<(String, Vec<u8>)>;
 
 /// Returns the SHA-256 of `bytes` in hexadecimal.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 impl Header {

@@ -145,7 +145,9 @@ pub(super) struct Counts {
 impl Counts {
     pub fn of(all: &[Found]) -> Self {
         let mut dropped = Dropped::default();
-        all.iter().for_each(|found| dropped += found.dropped);
+        for found in all {
+            dropped += found.dropped;
+        }
         Self { lines: all.iter().map(|found| found.lines).sum(), dropped }
     }
 

@@ -158,8 +158,9 @@ proptest! {
             Ok(whole) => whole,
             Err(error) => {
                 // A text may be such that no model can be trained on it.
-                let found = (0..2).flat_map(|_| ids.clone()).filter_map(|id| case.task(id, count).err()).last();
-                prop_assert_eq!(found.map(|it| it.to_string()), Some(error.to_string()));
+                let tasks = ids.iter().chain(&ids);
+                let found: Vec<_> = tasks.filter_map(|&id| case.task(id, count).err()).collect();
+                prop_assert_eq!(found.last().map(ToString::to_string), Some(error.to_string()));
                 return Ok(());
             }
         };

@@ -113,7 +113,7 @@ pub(super) fn write(path: &Path, lines: &Lines, watch: &Watch) -> Result<Written
             }
         }
         written.lines += 1;
-        if written.lines % OFTEN == 0 {
+        if written.lines.is_multiple_of(OFTEN) {
             watch.advance(OFTEN)?;
         }
         if frames.pending.len() >= FRAME {
@@ -183,7 +183,7 @@ impl Joined {
             }
             *empty += u64::from(line.is_empty());
             lines.push(&line, MEMORY);
-            if place % OFTEN == 0 {
+            if place.is_multiple_of(OFTEN) {
                 watch.advance(OFTEN)?;
             }
         }
@@ -255,7 +255,9 @@ mod tests {
         for line in LINES {
             let line: Vec<u32> = line.iter().map(|word| words.intern(word.as_bytes())).collect();
             counts.resize(words.len(), 0);
-            line.iter().for_each(|&word| counts[word as usize] += 1);
+            for &word in &line {
+                counts[word as usize] += 1;
+            }
             spool.push(&line, 0);
         }
         Lines::of(words, counts, spool, 2)
