@@ -29,6 +29,7 @@ __all__ = [
     "__version__",
     "defaults",
     "finish",
+    "forget_tokenizer_tasks",
     "instance_batches",
     "instances",
     "is_remote",
@@ -37,6 +38,7 @@ __all__ = [
     "prepare_text",
     "preprocess",
     "public_path",
+    "publish_tokenizer",
     "read_pieces",
     "record_batches",
     "refuse_output_in_input",
@@ -54,6 +56,7 @@ __all__ = [
     "text_rules_beside",
     "tokenize",
     "train_tokenizer",
+    "train_tokenizer_task",
 ]
 
 __version__: str
@@ -743,6 +746,69 @@ def train_tokenizer(
         KeyboardInterrupt: Ctrl-C was pressed.
     """
 
+def train_tokenizer_task(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output_dir: str | os.PathLike[str],
+    options_json: str,
+    normalizer: bytes,
+    kept: str,
+    num_tasks: int,
+    task_id: int,
+    *,
+    lower_case: bool = True,
+    keep_accents: bool = False,
+    on_bad_utf8: str = "error",
+    format: str = "auto",
+    num_threads: int | None = None,
+    extend: Tokenizer | None = None,
+    portion_bytes: int | None = None,
+    progress: Callable[[str, str, int, int], object] | None = None,
+) -> dict[str, Any]:
+    """Does the share of one task in training a unigram model. It is in the first round that is not complete.
+
+    Args:
+        inputs: files, globs and directories that all tasks can read.
+        output_dir: the directory in which tasks keep what they have done. It may be remote.
+        options_json: as in `train_tokenizer`.
+        normalizer: as in `train_tokenizer`.
+        kept: any text. If tasks differ in it, that of the first is kept.
+        num_tasks: the number of tasks.
+        task_id: the number of this task, from 0.
+        lower_case: as in `preprocess`.
+        keep_accents: as in `preprocess`.
+        on_bad_utf8: as in `train_tokenizer`.
+        format: as in `train_tokenizer`.
+        num_threads: as in `train_tokenizer`.
+        extend: as in `train_tokenizer`.
+        portion_bytes: bytes on disk of a portion of the input; all tasks must have the same. The default is 256 MiB.
+        progress: as in `train_tokenizer`.
+
+    Returns:
+        "task" (see `albert_fast.tasks.of_task`), "notes", and "is_complete": whether no task has anything left to do.
+        Then also "model", "lines" and "dropped", as in `train_tokenizer`, "kept", and "already_complete": whether the
+        model is in its place. Otherwise, pass it to `publish_tokenizer`.
+
+    Raises:
+        AlbertFastError: as in `train_tokenizer`; the output was begun with other options; an input is no file.
+        KeyboardInterrupt: Ctrl-C was pressed.
+    """
+
+def publish_tokenizer(output_dir: str | os.PathLike[str], model: bytes, kept: str) -> bool:
+    """Writes spiece.model, which tasks have trained, and removes what they needed for it.
+
+    All other files of the tokenizer must be there. Several tasks may do this at once. Tasks that run again find `kept`.
+
+    Returns:
+        Whether the model was already there.
+
+    Raises:
+        AlbertFastError: there is another model; a file cannot be written.
+        KeyboardInterrupt: Ctrl-C was pressed.
+    """
+
+def forget_tokenizer_tasks(output_dir: str | os.PathLike[str]) -> None:
+    """Removes what tasks of `train_tokenizer` have left in a directory, apart from a tokenizer."""
+
 def text_changes(
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
@@ -960,12 +1026,22 @@ def make_records(
         KeyboardInterrupt: Ctrl-C was pressed. The message says how to resume.
     """
 
-def finish(directory: str | os.PathLike[str], *, num_tasks: int | None = None) -> dict[str, Any]:
-    """Completes what the tasks of `prepare_text`, `tokenize` or `make_records` have written to a directory.
+def finish(
+    directory: str | os.PathLike[str],
+    *,
+    num_tasks: int | None = None,
+    num_threads: int | None = None,
+    progress: Callable[[str, str, int, int], object] | None = None,
+) -> dict[str, Any]:
+    """Completes what the tasks of `prepare_text`, `train_tokenizer`, `tokenize` or `make_records` have written.
+
+    Of `train_tokenizer`, it trains the model, which takes a while; `progress` is called then. The caller must write the
+    files, unless the model was already complete: see `albert_fast.tokenizers.completing.complete`.
 
     Returns:
-        `"kind"` (`"corpus"`, `"token store"` or `"records"`), and `"already_complete"`. Of a corpus, what
-        `prepare_text` returns; of the others, the content of `meta.json` or `dataset.json`.
+        `"kind"` (`"corpus"`, `"tokenizer"`, `"token store"` or `"records"`), and `"already_complete"`. Of a corpus,
+        what `prepare_text` returns; of a tokenizer, `"model"`, `"lines"`, `"dropped"` and `"kept"`, as in
+        `train_tokenizer_task`; of the others, the content of `meta.json` or `dataset.json`.
 
     Raises:
         AlbertFastError: something is missing; the directory holds something else.

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Task:
     """What one of several tasks has to do, and what is there in all.
 
-    The things that tasks divide are the shards of `make_records` and the portions of the input of `tokenize`.
+    The things that tasks divide are the shards of `make_records`, and the portions of the input of `tokenize` and
+    `train_tokenizer`.
     """
 
     range: builtins.range

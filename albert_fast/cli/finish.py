@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from albert_fast import _native
 from albert_fast.cli.build import command
 from albert_fast.cli.common import info, interruptible, warn
 from albert_fast.cli.prepare_text import SUMMARY, summary_of
+from albert_fast.cli.progress import Progress
+from albert_fast.cli.train_tokenizer import report, warn_of_dropped
 from albert_fast.files import write_apart
+from albert_fast.finishing import finish_tasks
 from albert_fast.options import Finish
 from albert_fast.text import number
 
@@ -18,13 +20,19 @@ def finish(options: Finish, given: frozenset[str]) -> None:
 
         albert-fast finish records --num-tasks 64
 
-    The directory is that of prepare-text, tokenize or make-records. If something is missing, the command lists it and
-    exits with 1. With --num-tasks, it also lists the tasks to run again, in the way that sbatch --array takes them.
+    The directory is that of prepare-text, train-tokenizer, tokenize or make-records. If something is missing, the
+    command lists it and exits with 1. With --num-tasks, it also lists the tasks to run again, in the way that sbatch
+    --array takes them. Completing a tokenizer means to train it.
     """
-    with interruptible("run the same command again"):
-        result = _native.finish(options.directory, num_tasks=options.num_tasks)
+    with interruptible("run the same command again"), Progress() as progress:
+        result = finish_tasks(options.directory, options.num_tasks, progress=progress)
     if result["kind"] == "corpus":
         _corpus(options.directory, result)
+        return
+    if result["kind"] == "tokenizer":
+        if not result["already_complete"]:
+            warn_of_dropped(result["made"])
+        report(result["made"], options.directory)
         return
     if result["kind"] == "records":
         counts = [number(result["totals"]["instances"], "instance"), number(len(result["shards"]), "shard")]

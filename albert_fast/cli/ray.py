@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from albert_fast._signals import ending_at_ctrl_c
-from albert_fast.cli import make_records, prepare_text, ray_training, tokenize
+from albert_fast.cli import make_records, prepare_text, ray_training, tokenize, train_tokenizer
 from albert_fast.cli.build import command
 from albert_fast.cli.common import CommandError, UsageError, check_output_dir, config_file, info, interruptible, warn
 from albert_fast.cli.progress import Progress
@@ -16,10 +16,20 @@ from albert_fast.cli.text_changes import warn_of_changes_for
 from albert_fast.cli.tokenizer_file import own_store
 from albert_fast.cluster import ray as cluster
 from albert_fast.files import write_apart
-from albert_fast.options import MakeRecords, PrepareText, Ray, Tokenize, options_of
+from albert_fast.options import (
+    MakeRecords,
+    PrepareText,
+    Ray,
+    Tokenize,
+    TokenizerTrainingOptions,
+    TrainTokenizer,
+    options_of,
+)
 from albert_fast.options.base import flag
 from albert_fast.paths import as_path
 from albert_fast.text import number, quantity
+from albert_fast.tokenizers import extending
+from albert_fast.tokenizers.completing import MODEL
 
 if TYPE_CHECKING:
     from albert_fast import Tokenizer
@@ -45,7 +55,7 @@ class Around:
 
 @command(Ray)
 def ray(options: Ray, given: frozenset[str]) -> None:
-    """Run a command on a Ray cluster. prepare-text, tokenize and make-records become many tasks.
+    """Run a command on a Ray cluster. prepare-text, train-tokenizer, tokenize and make-records become many tasks.
 
         albert-fast ray make-records s3://bucket/tokens --output-dir s3://bucket/records --dupe-factor 10
 
@@ -164,6 +174,26 @@ def _end_prepare(options: PrepareText, tokenizer: Tokenizer | None, done: cluste
     prepare_text.report(done.found, directory, options, None)
 
 
+def _start_training(options: TrainTokenizer) -> None:
+    check_output_dir(options.output_dir)
+    extending.prepare(options.part(TokenizerTrainingOptions), options.output_dir / MODEL)
+
+
+def _end_training(
+    options: TrainTokenizer, tokenizer: Tokenizer | None, done: cluster.Done, given: frozenset[str]
+) -> None:
+    if not done.found:
+        return
+    # Every task of every round has found the tokenizer complete.
+    before = done.counts.get("already_complete", 0) == done.counts.get("runs", 0)
+    made = done.found["made"]._replace(already_complete=before)
+    if not before:
+        write_apart(*train_tokenizer.config_of(options))
+        train_tokenizer.warn_of_dropped(made)
+        train_tokenizer.warn_of_text(options, made, given)
+    train_tokenizer.report(made, options.output_dir)
+
+
 def _end_tokenize(options: Tokenize, tokenizer: Tokenizer | None, done: cluster.Done, given: frozenset[str]) -> None:
     assert tokenizer is not None
     tokenize.keep_config(options, tokenizer, is_task=True)
@@ -183,6 +213,7 @@ def _end_records(options: MakeRecords, tokenizer: Tokenizer | None, done: cluste
 
 AROUND = {
     "prepare-text": Around(_start_prepare, _end_prepare),
+    "train-tokenizer": Around(_start_training, _end_training),
     "tokenize": Around(tokenize.open_for, _end_tokenize),
     "make-records": Around(lambda options: make_records.open_for(options)[0], _end_records),
 }

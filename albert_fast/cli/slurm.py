@@ -33,7 +33,7 @@ FLAGS = tuple(option.flag for option in options_of(Slurm).values())
 
 @command(Slurm)
 def slurm(options: Slurm, given: frozenset[str]) -> None:
-    r"""Run a command on a Slurm cluster. prepare-text, tokenize and make-records become many tasks.
+    r"""Run a command on a Slurm cluster. prepare-text, train-tokenizer, tokenize and make-records become many tasks.
 
         albert-fast slurm make-records tokens --output-dir records --num-shards 256 --num-tasks 64 \
             --sbatch-option partition=cpu --sbatch-option time=2:00:00

@@ -20,6 +20,7 @@ from albert_fast.cli.commands import STAGES
 from albert_fast.cli.common import UsageError
 from albert_fast.cli.tokenizer_file import check_choice, check_inputs
 from albert_fast.cluster.commands import DIVIDED, Divided
+from albert_fast.options import TrainTokenizer
 from albert_fast.options.base import flag, options_of
 from albert_fast.paths import as_path
 from albert_fast.prepare import read_patterns
@@ -75,6 +76,16 @@ def _check_tokenize(options: Tokenize) -> None:
     _check_files(options.inputs)
 
 
+def _check_train_tokenizer(options: TrainTokenizer) -> None:
+    if options.engine != TrainTokenizer.engine:
+        raise UsageError(
+            f"with --num-tasks, --engine {options.engine} is not possible, because the library cannot divide its work; "
+            "remove it, which makes the same model"
+        )
+    _refuse_overwrite(options, "words")
+    _check_files(options.inputs)
+
+
 def _check_files(inputs: Sequence[str]) -> None:
     if "-" in inputs:
         raise UsageError(
@@ -94,7 +105,7 @@ def _check_make_records(options: MakeRecords) -> None:
     options.instance_options()
 
 
-def _refuse_overwrite(options: Tokenize | MakeRecords, output: str) -> None:
+def _refuse_overwrite(options: TrainTokenizer | Tokenize | MakeRecords, output: str) -> None:
     if options.overwrite:
         raise UsageError(
             f"with --num-tasks, --overwrite is not possible, because each task would remove the {output} of the "
@@ -107,6 +118,7 @@ TASKED: Mapping[str, Tasked] = MappingProxyType(
         command.name: command
         for command in [
             Tasked("prepare-text", _check_prepare_text),
+            Tasked("train-tokenizer", _check_train_tokenizer),
             Tasked("tokenize", _check_tokenize),
             Tasked("make-records", _check_make_records),
         ]

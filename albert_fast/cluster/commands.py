@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from albert_fast import _native
 from albert_fast._native import AlbertFastError
-from albert_fast.options import MakeRecords, PrepareText, Tokenize, options_of
+from albert_fast.finishing import finish_tasks
+from albert_fast.options import MakeRecords, PrepareText, Tokenize, TrainTokenizer, options_of
 from albert_fast.paths import RemotePath, as_path, is_remote
 from albert_fast.prepare import prepare_text, read_patterns
 from albert_fast.records import make
 from albert_fast.tasks import of_task
 from albert_fast.tokenizers.files import is_store
+from albert_fast.tokenizers.make import make_share
 from albert_fast.tokenizers.tokenizing import tokenize_with
 
 if TYPE_CHECKING:
@@ -162,7 +164,8 @@ def finish(options: Stage, count: int) -> Mapping[str, Any]:
     Raises:
         AlbertFastError: something is missing.
     """
-    return _native.finish(divided(options).output(options), num_tasks=count)
+    threads: int | None = getattr(options, "num_threads", None)
+    return finish_tasks(divided(options).output(options), count, num_threads=threads)
 
 
 _AGAIN = re.compile(
@@ -233,6 +236,11 @@ def _prepare_text(options: PrepareText, _: Tokenizer | None) -> dict[str, int]:
     return {"runs": 1, "already_complete": int(made["already_complete"])}
 
 
+def _train_tokenizer(options: TrainTokenizer, _: Tokenizer | None) -> dict[str, int]:
+    made = make_share(options).made
+    return {"runs": 1, "already_complete": int(made is not None and made.already_complete)}
+
+
 COMPRESSION = MappingProxyType({".gz": 3, ".zst": 3, ".bz2": 4, ".xz": 4, ".parquet": 2})
 """How many bytes of text a byte of such a file has, about."""
 
@@ -286,6 +294,15 @@ DIVIDED: Mapping[str, Divided] = MappingProxyType(
             output=lambda options: as_path(options.output),
             takes_others=False,
             rounds=lambda options: 3 if options.dedup_documents else 1,
+        ),
+        "train-tokenizer": Divided(
+            stage=TrainTokenizer,
+            run=_train_tokenizer,
+            work=lambda options: inputs_size(options.inputs),
+            work_per_task=2 * 60 * 20 * MB,
+            # Any task may be the last one, which trains.
+            memory=lambda _, threads: (4096 + threads * 256) * MIB,
+            rounds=lambda options: 2 if options.input_sentence_size else 1,
         ),
         "tokenize": Divided(
             stage=Tokenize,

@@ -86,8 +86,9 @@ def run(
     If it fails, the others are still run.
 
     Args:
-        options: the options of the command: `PrepareText`, `Tokenize` or `MakeRecords` of `albert_fast.options`. A
-            task uses `num_threads` threads, and Ray reserves as many CPUs for it. The default is 1.
+        options: the options of the command: `PrepareText`, `TrainTokenizer`, `Tokenize` or `MakeRecords` of
+            `albert_fast.options`. A task uses `num_threads` threads, and Ray reserves as many CPUs for it. The default
+            is 1.
         tokenizer: the tokenizer, whose file every node must have. The default is that of the token store. `tokenize`
             needs one.
         address: the address of the cluster. "auto" is the cluster that this machine belongs to, and "local" starts Ray

@@ -21,8 +21,9 @@ class Slurm(ConfigFile):
 
     command_line: tuple[str, ...] = option(
         REQUIRED,
-        "The command to run, prepare-text, tokenize, make-records or pretrain, with its arguments and options. All but "
-        "pretrain need --num-tasks, and must not have --task-id. Options of slurm can be anywhere between them.",
+        "The command to run, prepare-text, train-tokenizer, tokenize, make-records or pretrain, with its arguments and "
+        "options. All but pretrain need --num-tasks, and must not have --task-id. Options of slurm can be anywhere "
+        "between them.",
         INPUT,
         metavar="COMMAND",
         argument=True,

@@ -20,10 +20,10 @@ class Ray(ConfigFile):
 
     command_line: tuple[str, ...] = option(
         REQUIRED,
-        "The command to run, prepare-text, tokenize, make-records or pretrain, with its arguments and options. For "
-        "tasks, --num-tasks says how many there are, otherwise so many that a task takes about two minutes. "
-        "--num-threads is the number of CPUs of a task, 1 if it is not given. Options of ray can be anywhere between "
-        "them.",
+        "The command to run, prepare-text, train-tokenizer, tokenize, make-records or pretrain, with its arguments and "
+        "options. For tasks, --num-tasks says how many there are, otherwise so many that a task takes about two "
+        "minutes. --num-threads is the number of CPUs of a task, 1 if it is not given. Options of ray can be anywhere "
+        "between them.",
         INPUT,
         metavar="COMMAND",
         argument=True,

@@ -170,7 +170,14 @@ class TokenizerTrainingOptions(Stage):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainTokenizer(
-    ConfigFile, Overwrite, TokenizerThreads, OutputDir, TokenizerTrainingOptions, CorpusFormat, CorpusInputs
+    ConfigFile,
+    TaskOptions,
+    Overwrite,
+    TokenizerThreads,
+    OutputDir,
+    TokenizerTrainingOptions,
+    CorpusFormat,
+    CorpusInputs,
 ):
     """`train-tokenizer`."""
 
@@ -195,6 +202,12 @@ class TrainTokenizer(
                 "changes the last digits of the scores"
             )
             raise AlbertFastError(msg, kind="option", option="num_threads", value=self.num_threads)
+        if self.engine == "sentencepiece" and self.num_tasks is not None:
+            msg = (
+                "with `num_tasks`, engine='sentencepiece' is not possible, because the library cannot divide its work; "
+                "remove `engine`, which makes the same model"
+            )
+            raise AlbertFastError(msg, kind="option", option="engine", value=self.engine)
         super().validate()
 
 

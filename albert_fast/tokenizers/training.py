@@ -8,6 +8,8 @@ tokenizer never gets text unlike that of its training.
 import dataclasses
 import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from albert_fast import _native
 from albert_fast._native import Tokenizer
@@ -107,9 +109,88 @@ def train(
         )
         model, lines, notes = native["model"], native["lines"], native["notes"]
         dropped = Dropped(**native["dropped"])
+    trained = of_model(model, lines, dropped, options, notes)
+    check(trained, options, old)
+    return trained
+
+
+def train_task(
+    inputs: Sequence[str],
+    output_dir: Path,
+    options: TokenizerTrainingOptions,
+    kept: str,
+    *,
+    num_tasks: int,
+    task_id: int,
+    on_bad_utf8: str = "error",
+    input_format: str = "auto",
+    num_threads: int | None = None,
+    old: Tokenizer | None = None,
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Does the share of one task in training a tokenizer.
+
+    Args:
+        inputs: files, globs and directories, with one sentence per line.
+        output_dir: the directory in which tasks keep what they have done. The model will be there.
+        options: the settings.
+        kept: what the last task needs, besides the model.
+        num_tasks: the number of tasks.
+        task_id: the number of this task.
+        on_bad_utf8: as in `train`.
+        input_format: as in `train`.
+        num_threads: as in `train`.
+        old: as in `train`.
+        report: called a few times a second.
+
+    Returns:
+        What `_native.train_tokenizer_task` returns.
+
+    Raises:
+        AlbertFastError: as in `train`; the directory holds something else.
+        KeyboardInterrupt: Ctrl-C was pressed.
+    """
+    return _native.train_tokenizer_task(
+        inputs,
+        output_dir,
+        core_options(options),
+        _normalizer(options, old),
+        kept,
+        num_tasks,
+        task_id,
+        lower_case=options.do_lower_case,
+        keep_accents=options.keep_accents,
+        on_bad_utf8=on_bad_utf8,
+        format=input_format,
+        num_threads=num_threads,
+        extend=old,
+        progress=report,
+    )
+
+
+def of_model(
+    model: bytes | None, lines: int, dropped: Dropped, options: TokenizerTrainingOptions, notes: Sequence[str] = ()
+) -> TrainedTokenizer:
+    """Describes a model that was trained on so many lines.
+
+    Raises:
+        AlbertFastError: there is none, because no line was left to train on.
+    """
     if model is None:
         raise nothing_left(lines, dropped, options)
-    pieces = _native.read_pieces(model)
+    # The sample is taken before lines are normalized, so some of its lines may turn out to be empty.
+    fit = lines - dropped.too_long - dropped.reserved
+    used = min(fit, options.input_sentence_size or fit) - dropped.empty
+    return TrainedTokenizer(model, _native.read_pieces(model), lines, dropped, used, notes)
+
+
+def check(trained: TrainedTokenizer, options: TokenizerTrainingOptions, old: Tokenizer | None) -> None:
+    """Refuses a model that is not as these settings want it.
+
+    Raises:
+        AlbertFastError: the trainer has a bug.
+    """
+    pieces = trained.pieces
     fits = len(pieces) == options.vocab_size or (not options.hard_vocab_limit and len(pieces) < options.vocab_size)
     first = SPECIAL_PIECES if old is None else tuple(old.pieces)
     if not fits or tuple(piece for piece, _ in pieces[: len(first)]) != first:
@@ -118,10 +199,6 @@ def train(
             f"that begin with {[piece for piece, _ in pieces[:5]]}",
             kind="tokenizer",
         )
-    # The sample is taken before lines are normalized, so some of its lines may turn out to be empty.
-    fit = lines - dropped.too_long - dropped.reserved
-    used = min(fit, options.input_sentence_size or fit) - dropped.empty
-    return TrainedTokenizer(model, pieces, lines, dropped, used, notes)
 
 
 def _normalizer(options: TokenizerTrainingOptions, old: Tokenizer | None) -> bytes:

@@ -16,10 +16,10 @@ from albert_fast.cli.tasked import TASKED
 from albert_fast.cluster import commands
 from albert_fast.cluster import ray as cluster
 from albert_fast.cluster import slurm as jobs
-from albert_fast.options import PrepareText, Tokenize
+from albert_fast.options import PrepareText, Tokenize, TrainTokenizer
 
 from .test_ray_commands import Fake
-from .text_tasks import FILES, prepare, raw_text, tokenize
+from .text_tasks import FILES, prepare, raw_text, tokenize, train, without_manifest
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -49,9 +49,22 @@ def tokenizing(local: LocalSite, tmp_path: Path, text: bytes, model: Path) -> Te
     return tokenize(local, tmp_path, text, model)
 
 
+@pytest.fixture
+def training(local: LocalSite, tmp_path: Path, text: bytes) -> TextTasks:
+    return train(local, tmp_path, text)
+
+
+def trained(tasks: TextTasks, **more: Any) -> TrainTokenizer:
+    output = Path(tasks.site.path("out"))
+    return TrainTokenizer(inputs=(str(tasks.tokens),), output_dir=output, vocab_size=400, **more)
+
+
+BESIDE = ("prepare-text.config.json", "tokenize.config.json", "train-tokenizer.config.json", ".summary.json")
+
+
 def without_config(files: dict[str, bytes]) -> dict[str, bytes]:
     """What tasks write that run in a worker."""
-    return {name: body for name, body in files.items() if not name.endswith((".config.json", ".summary.json"))}
+    return {name: body for name, body in files.items() if not name.endswith(BESIDE)}
 
 
 class TestSizes:
@@ -81,6 +94,7 @@ class TestSizes:
         assert commands.num_tasks(prepared(preparing), 1) == 11
         assert commands.num_tasks(prepared(preparing), 4) == 3
         assert commands.num_tasks(tokenized(tokenizing, model), 1) == 4
+        assert commands.num_tasks(trained(tokenizing), 1) == 16
 
     def test_memory_and_rounds(self, preparing: TextTasks) -> None:
         known = commands.DIVIDED["prepare-text"]
@@ -91,6 +105,11 @@ class TestSizes:
         ):
             chosen = prepared(preparing, **more)
             assert (known.memory(chosen, 2), known.rounds(chosen)) == (memory * MIB, rounds)
+
+    @pytest.mark.parametrize(("sample", "rounds"), [(0, 1), (1000, 2)])
+    def test_training(self, training: TextTasks, sample: int, rounds: int) -> None:
+        known, chosen = commands.DIVIDED["train-tokenizer"], trained(training, input_sentence_size=sample)
+        assert (known.memory(chosen, 2), known.rounds(chosen)) == (4608 * MIB, rounds)
 
 
 def run_all(name: str, chosen: Any, count: int, tokenizer: Tokenizer | None = None) -> list[int]:
@@ -153,6 +172,16 @@ def test_the_tokenizer_of_another_store(tokenizing: TextTasks, tokens: Path, mod
     assert without_config(tokenizing.files()) == without_config(tokenizing.files("whole"))
 
 
+def test_train_tokenizer(training: TextTasks) -> None:
+    training.run(training.arguments(out="whole"))
+    chosen = trained(training)
+    assert commands.left(chosen, 3) == commands.Left(range(3), 1)
+    # The text is one portion, so the task that has it does both rounds.
+    assert run_all("train-tokenizer", chosen, 3) == [1, 2]
+    assert without_manifest(without_config(training.files())) == without_config(training.files("whole"))
+    assert commands.finish(chosen, 3)["made"].already_complete
+
+
 def test_paths_and_patterns_of_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     raw_text(tmp_path / "raw")
@@ -186,6 +215,12 @@ def test_paths_and_patterns_of_a_task(tmp_path: Path, monkeypatch: pytest.Monkey
         ("tokenize IN --output-dir out", "pass --tokenizer spiece.model, or --vocab-file vocab.txt"),
         ("tokenize IN --output-dir out --tokenizer MODEL --overwrite", "with --num-tasks, --overwrite is not possible"),
         ("tokenize IN - --output-dir out --tokenizer MODEL", "with --num-tasks, standard input is not possible"),
+        ("train-tokenizer IN --output-dir out --overwrite", "with --num-tasks, --overwrite is not possible, because"),
+        ("train-tokenizer - --output-dir out", "with --num-tasks, standard input is not possible, because"),
+        (
+            "train-tokenizer IN --output-dir out --engine sentencepiece",
+            "with --num-tasks, --engine sentencepiece is not possible, because the library cannot divide",
+        ),
     ],
 )
 def test_refusals(scheduler: str, words: str, error: str, corpus: Path, model: Path, command: Command) -> None:
@@ -248,6 +283,17 @@ class TestDryRun:
         assert f"#SBATCH --output={Path.cwd()}/out/.slurm/%A_%a.log" in task.splitlines()
         assert finish.splitlines()[-1].endswith(" -m albert_fast finish --num-tasks 2 -- out")
 
+    @pytest.mark.parametrize(("flags", "rounds"), [([], 2), (["--input-sentence-size", 0], 1)])
+    def test_train_tokenizer(self, corpus: Path, command: Command, flags: list[object], rounds: int) -> None:
+        words = ["train-tokenizer", corpus, "--output-dir", "out", "--num-tasks", 8, *flags]
+        (task, finish), submits = self.jobs(command, *words)
+        assert len(submits) == rounds + 1
+        assert {"#SBATCH --mem=5120M", "#SBATCH --array=0-7"} <= {*task.splitlines()}
+        assert f"#SBATCH --output={Path.cwd()}/out/.slurm/%A_%a.log" in task.splitlines()
+        # Finishing may mean to train.
+        assert "#SBATCH --mem=5120M" in finish.splitlines()
+        assert finish.splitlines()[-1].endswith(" -m albert_fast finish --num-tasks 8 -- out")
+
     def test_logs_in_the_corpus(self, corpus: Path, command: Command) -> None:
         words = ["prepare-text", corpus, "--output", "out", "--shard-size", 256, "--num-tasks", 8]
         done = command("slurm", *words, "--log-dir", "out/logs", "--dry-run")
@@ -275,11 +321,12 @@ class InProcess(Fake):
         return cluster.Done(**{**self.done, **done})
 
 
-@pytest.mark.parametrize("name", ["prepare-text", "tokenize"])
+@pytest.mark.parametrize("name", ["prepare-text", "train-tokenizer", "tokenize"])
 def test_what_ray_writes_and_says(
     name: str, request: pytest.FixtureRequest, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tasks: TextTasks = request.getfixturevalue({"prepare-text": "preparing", "tokenize": "tokenizing"}[name])
+    fixtures = {"prepare-text": "preparing", "train-tokenizer": "training", "tokenize": "tokenizing"}
+    tasks: TextTasks = request.getfixturevalue(fixtures[name])
     tasks.run(tasks.arguments(out="whole"))
     fake = InProcess()
     monkeypatch.setitem(sys.modules, "ray", None)
@@ -287,17 +334,21 @@ def test_what_ray_writes_and_says(
     monkeypatch.setattr(cluster, "run", fake)
     done = command("ray", *tasks.arguments("--num-tasks", 3))
     assert done.code == 0, done.err
-    assert tasks.files() == tasks.files("whole")
-    end = {"prepare-text": f"{FILES} files in {tasks.site.path('out')}", "tokenize": " tokens"}[name]
+    assert without_manifest(tasks.files()) == tasks.files("whole")
+    end = {
+        "prepare-text": f"{FILES} files in {tasks.site.path('out')}",
+        "train-tokenizer": " lines",
+        "tokenize": " tokens",
+    }[name]
     assert any(line.endswith(end) for line in done.err.splitlines()), done.err
     assert "already complete" not in done.err
-    assert (fake.given["tokenizer"] is None) == (name == "prepare-text")
+    assert (fake.given["tokenizer"] is None) == (name != "tokenize")
     done = command("ray", *tasks.arguments("--num-tasks", 3))
     assert (done.code, "is already complete" in done.err) == (0, True)
-    assert tasks.files() == tasks.files("whole")
+    assert without_manifest(tasks.files()) == tasks.files("whole")
 
 
 def test_every_command_has_a_row() -> None:
-    assert [*TASKED] == ["prepare-text", "tokenize", "make-records"]
+    assert [*TASKED] == ["prepare-text", "train-tokenizer", "tokenize", "make-records"]
     for name, tasked in TASKED.items():
         assert tasked.stage.__name__ == name.title().replace("-", "")

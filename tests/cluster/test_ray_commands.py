@@ -17,7 +17,7 @@ from albert_fast.cli import ray as command_line
 from albert_fast.cluster import commands
 from albert_fast.cluster import ray as cluster
 from albert_fast.cluster.driver import Status
-from albert_fast.options import MakeRecords, TrainTokenizer
+from albert_fast.options import Finish, MakeRecords
 
 from .conftest import Tasks
 
@@ -60,8 +60,8 @@ def test_the_size_of_a_store(tokens: Path) -> None:
 
 
 def test_only_some_commands_can_be_divided(corpus: Path, tokens: Path) -> None:
-    other = TrainTokenizer(inputs=(str(corpus),), output_dir=Path("out"))
-    with pytest.raises(AlbertFastError, match=r"TrainTokenizer cannot be divided into tasks; .* are prepare-text, tok"):
+    other = Finish(directory=Path("out"))
+    with pytest.raises(AlbertFastError, match=r"Finish cannot be divided into tasks; .* are prepare-text, train-tok"):
         commands.divided(other)
     with pytest.raises(AlbertFastError, match=r"the input must be one token store, got .*part-a.txt; tokenize first"):
         commands.num_tasks(options(corpus), 1)
@@ -182,7 +182,7 @@ def test_without_ray(tokens: Path, command: Command, monkeypatch: pytest.MonkeyP
         ([], "COMMAND is required"),
         (
             ["export", "a"],
-            "export cannot be divided into tasks; the commands that can are prepare-text, tokeni",
+            "export cannot be divided into tasks; the commands that can are prepare-text, train-",
         ),
         (["--dupe-factor", "3", "make-records"], "--dupe-factor: the command must come before its options"),
         (["make-records", "TOKENS", "--output-dir", "o", "--task-id", "3"], "--task-id is different for each task"),

@@ -1,4 +1,7 @@
-"""`albert-fast slurm` with prepare-text, whose tasks run in rounds, and with tokenize. It needs Slurm."""
+"""`albert-fast slurm` with prepare-text and train-tokenizer, whose tasks run in rounds, and with tokenize.
+
+It needs Slurm.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from slurm_scripts import executable
 
 from .test_slurm_command import Jobs
 from .test_tokenize_tasks import SMALL
-from .text_tasks import FILES, prepare, tokenize
+from .test_tokenizer_tasks import SMALL as SMALL_FOR_TRAINING
+from .text_tasks import FILES, prepare, tokenize, train, without_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,3 +66,19 @@ def test_tokenize(
     assert len([name for name in jobs.files() if name.endswith(".tokens")]) > 3
     assert "task 1 of 2: portion" in jobs.log(f"{jobs.array}_1")
     assert "this store is already complete" in jobs.log(f"finish-{jobs.finish}")
+
+
+def test_train_tokenizer_in_two_rounds(
+    clients: Slurm, local: LocalSite, tmp_path: Path, text: bytes, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = Jobs(clients, train(local, tmp_path, text), command)
+    (tmp_path / "small.py").write_text(SMALL_FOR_TRAINING)
+    executable(tmp_path / "bin" / "python", f'shift 2\nexec {sys.executable} {tmp_path}/small.py "$@"')
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    jobs.tasks.run(jobs.tasks.arguments("--num-threads", 1, out="whole"))
+    jobs.submit(2, "--num-threads", 1, "--mem", "1G")
+    assert len(jobs.arrays) == 2
+    assert jobs.states() == COMPLETED
+    assert without_manifest(jobs.files()) == jobs.tasks.files("whole")
+    assert re.search(r"task 0 of 2, round \d of 2: portions ", jobs.log(f"{jobs.arrays[0]}_0"))
+    assert "this tokenizer is already complete, with 400 pieces" in jobs.log(f"finish-{jobs.finish}")

@@ -261,7 +261,7 @@ class TestRefusals:
             assert "with --num-tasks, the input must be one token store" in done.error
 
     def test_directories_of_something_else(self, command: Command, tmp_path: Path) -> None:
-        nothing = f"{tmp_path / 'no'}: there are no records, no token store and no corpus of tasks here"
+        nothing = f"{tmp_path / 'no'}: there are no records, no token store, no corpus of tasks"
         done = command("finish", tmp_path / "no")
         assert done.code == 1
         assert done.error.startswith(nothing)

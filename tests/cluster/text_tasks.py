@@ -1,4 +1,4 @@
-"""`prepare-text` and `tokenize` as commands that schedulers divide into tasks."""
+"""`prepare-text`, `train-tokenizer` and `tokenize` as commands that schedulers divide into tasks."""
 
 from __future__ import annotations
 
@@ -49,3 +49,13 @@ def prepare(site: Site, directory: Path) -> TextTasks:
 def tokenize(site: Site, directory: Path, text: bytes, model: Path) -> TextTasks:
     (directory / "corpus.txt").write_bytes(text)
     return TextTasks("tokenize", site, directory / "corpus.txt", directory, f"--tokenizer {model}")
+
+
+def train(site: Site, directory: Path, text: bytes) -> TextTasks:
+    (directory / "corpus.txt").write_bytes(text)
+    return TextTasks("train-tokenizer", site, directory / "corpus.txt", directory, "--vocab-size 400")
+
+
+def without_manifest(files: dict[str, bytes]) -> dict[str, bytes]:
+    """What a single command writes too."""
+    return {name: body for name, body in files.items() if name != "train-tokenizer.manifest.json"}

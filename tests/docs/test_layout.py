@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("albert_fast", "trainer")
 
-GROUND = ("_native", "errors", "json_text", "text", "files", "paths", "_signals")
+GROUND = ("_native", "errors", "json_text", "text", "files", "paths", "tasks", "_signals")
 """Modules of albert_fast that know no stage."""
 ARGUMENTS = ("_checks", "_arrays", "_padding")
 """Modules of albert_fast that check the arguments of Python functions."""

@@ -55,7 +55,7 @@ mod native {
     #[pymodule_export]
     use super::tokenizer::{PyTokenizer, preprocess, read_pieces, restore_tokenizer, text_rules_beside};
     #[pymodule_export]
-    use super::training::train_tokenizer;
+    use super::training::{forget_tokenizer_tasks, publish_tokenizer, train_tokenizer, train_tokenizer_task};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -36,6 +36,7 @@ use crate::progress::{TICK, aside, check_signals, run};
 use crate::remote::cache;
 use crate::tasks::task;
 use crate::tokenizer::PyTokenizer;
+use crate::training::completed as trained;
 
 /// Returns the value of a string option, by the names that serde gives it.
 pub fn choice<T: serde::de::DeserializeOwned>(name: &'static str, value: &str, choices: &str) -> PyResult<T> {
@@ -239,13 +240,20 @@ fn records_of_task<'py>(py: Python<'py>, made: &TaskMade) -> PyResult<Bound<'py,
 
 /// Completes what tasks have written to a directory, without the GIL. See _native.pyi.
 #[pyfunction]
-#[pyo3(signature = (directory, *, num_tasks=None))]
-pub fn finish(py: Python<'_>, directory: PathBuf, num_tasks: Option<u64>) -> PyResult<Py<PyAny>> {
-    let finished = run(py, None, None, move |_| finish_tasks(&directory, num_tasks))?;
+#[pyo3(signature = (directory, *, num_tasks=None, num_threads=None, progress=None))]
+pub fn finish(
+    py: Python<'_>,
+    directory: PathBuf,
+    num_tasks: Option<u64>,
+    num_threads: Option<i64>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    let finished = run(py, num_threads, progress, move |progress| finish_tasks(&directory, num_tasks, progress))?;
     let (kind, result, already_complete) = match finished {
         Completed::Records(it) => ("records", dictionary(py, &it.dataset)?, it.already_complete),
         Completed::Store(it) => ("token store", dictionary(py, &it.meta)?, it.already_complete),
         Completed::Corpus(it) => ("corpus", dictionary(py, &it.summary)?, it.already_complete),
+        Completed::Tokenizer(it) => ("tokenizer", trained(py, &it)?, it.already_complete),
     };
     result.set_item("kind", kind)?;
     result.set_item("already_complete", already_complete)?;

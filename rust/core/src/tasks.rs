@@ -132,6 +132,19 @@ pub(crate) fn missing(thing: &str, numbers: &[u64], count: u64, num_tasks: Optio
     )
 }
 
+/// As [`missing`], for things of one of several rounds: its number, from 1, and how many there are.
+pub(crate) fn missing_in_round(
+    thing: &str,
+    numbers: &[u64],
+    count: u64,
+    num_tasks: Option<u64>,
+    (round, rounds): (usize, usize),
+) -> String {
+    let place = if rounds > 1 { format!("round {round} of {rounds}: ") } else { String::new() };
+    let then = if round < rounds { ", and then all tasks for each round that follows" } else { "" };
+    format!("{place}{}{then}", missing(thing, numbers, count, num_tasks))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

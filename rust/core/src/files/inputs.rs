@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -110,6 +111,22 @@ impl InputFile {
         let fingerprint = fingerprint(file, self.bytes).map_err(|e| Error::io("cannot read", &self.path, e))?;
         Ok(InputRecord { path, bytes: Some(self.bytes), fingerprint: Some(fingerprint) })
     }
+}
+
+/// Returns what identifies the inputs of tasks: names without directories, sizes and fingerprints.
+///
+/// # Errors
+/// [`Error::Io`] if a file cannot be read.
+pub(crate) fn digest(files: &[InputFile]) -> Result<String> {
+    let records = files.par_iter().map(InputFile::record).collect::<Result<Vec<_>>>()?;
+    let mut hash = Xxh3::new();
+    for (file, record) in files.iter().zip(records) {
+        let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let identity = serde_json::json!([name, record.bytes, record.fingerprint]).to_string();
+        hash.update(identity.as_bytes());
+        hash.update(b"\n");
+    }
+    Ok(format!("{:032x}", hash.digest128()))
 }
 
 fn fingerprint(mut file: impl Read + Seek, bytes: u64) -> std::io::Result<String> {

@@ -10,6 +10,7 @@ pub(crate) mod guard;
 pub mod inputs;
 pub mod lock;
 pub mod marks;
+pub(crate) mod notes;
 pub mod portions;
 pub(crate) mod raw;
 pub mod remote;

@@ -2,8 +2,10 @@
 //! `prepare-text`.
 
 mod blocks;
+pub(crate) mod portions;
 
 pub use blocks::{Block, BlockReader, Piece, Position};
+pub use portions::PORTION_BYTES;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

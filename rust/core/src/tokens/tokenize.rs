@@ -3,7 +3,6 @@
 mod finish;
 mod journal;
 mod markers;
-mod portions;
 mod sinks;
 mod task;
 mod wave;
@@ -19,6 +18,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use super::corpus::PORTION_BYTES;
+use super::corpus::portions::{PortionReader, Portions, Wanted};
 use super::corpus::{BLOCK_BYTES, BlockReader, Corpus, MAX_LINE, check_all, expand_corpus};
 use super::documents::{Documents, MemoryDocuments};
 use super::store::{self, StoreMeta, StoreWriter, TokenStore, TokenizerInfo};
@@ -29,12 +30,10 @@ use crate::files::remote::{is_remote, public};
 use crate::files::{atomic, scratch};
 use crate::{Error, Progress, Result};
 pub use finish::{Finished, finish};
-pub use portions::PORTION_BYTES;
 pub use task::{TaskSummary, tokenize_task};
 
 use journal::Journal;
 use markers::Begun;
-use portions::{PortionReader, Portions, Wanted};
 use sinks::{MemorySink, StoreSink};
 use task::Task;
 use wave::Blocks;
@@ -226,7 +225,7 @@ fn tokenize_from<E: Encode>(
     let range = portion..all.end;
     let block_bytes = options.block_bytes;
     let wanted = Wanted { portions: &portions, range, position: Some(position), progress: all, block_bytes };
-    let mut reader = PortionReader::new(reader, encoder, wanted);
+    let mut reader = PortionReader::new(reader, blank_lines(encoder), wanted);
     let result = wave::run(&mut reader, &files, encoder, options, &mut sink, progress);
     // The error that ended the run is the one worth reporting.
     let settled = sink.settle();
@@ -295,6 +294,12 @@ impl Job {
         let journal = Journal::new(output, &info, options.settings(), records);
         Ok(Self { files, notes, portions, info, journal })
     }
+}
+
+/// Returns whether a line, given without its newline, is blank, so that a portion may begin with it.
+fn blank_lines<E: Encode>(encoder: &E) -> impl FnMut(&[u8]) -> bool + Send {
+    let mut state = None;
+    move |line| encoder.is_blank(state.get_or_insert_with(|| encoder.state()), &String::from_utf8_lossy(line))
 }
 
 /// Returns a reader of `files`.

@@ -30,6 +30,7 @@ mod search;
 mod seeds;
 mod softplus;
 mod spool;
+pub mod tasks;
 mod watch;
 mod words;
 
@@ -38,9 +39,10 @@ pub use options::{Normalization, Options};
 
 use crate::tokens::tokenizer::Tokenizer;
 use crate::{Error, Progress, Result};
+use alphabet::Alphabet;
 use corpus::Reader;
 use extend::Old;
-use lines::Counted;
+use lines::{Counted, Lines};
 use meta::MetaPieces;
 use rule::PieceRule;
 use watch::{Stage, abandonable, watched};
@@ -48,9 +50,15 @@ use watch::{Stage, abandonable, watched};
 /// Takes the lines of a text, and trains a model on them.
 #[derive(Debug)]
 pub struct Training {
+    setup: Setup,
+    reader: Reader,
+}
+
+/// How a model is trained, whatever its text is.
+#[derive(Debug)]
+struct Setup {
     options: Options,
     meta: MetaPieces,
-    reader: Reader,
     /// The model to extend, if there is one.
     old: Option<Old>,
     /// The bytes of text that are searched for pieces at a time.
@@ -63,10 +71,7 @@ impl Training {
     /// # Errors
     /// An option is out of range, or special pieces contradict each other.
     pub fn new(options: Options) -> Result<Self> {
-        options.validate()?;
-        let meta = meta::meta_pieces(&options)?;
-        let reader = Reader::new(&options, &meta)?;
-        Ok(Self { options, meta, reader, old: None, chunk: seeds::CHUNK_BYTES })
+        Setup::new(options)?.reading()
     }
 
     /// Prepares the extension of a model. It keeps its pieces, ids, scores and rules, and new pieces come after them, up
@@ -76,11 +81,7 @@ impl Training {
     /// # Errors
     /// An option is out of range, or contradicts the model; or the model cannot be extended.
     pub fn extending(tokenizer: &Tokenizer, options: &Options) -> Result<Self> {
-        options.validate()?;
-        let (old, options) = Old::new(tokenizer, options)?;
-        let meta = old.meta();
-        let reader = Reader::new(&options, &meta)?;
-        Ok(Self { options, meta, reader, old: Some(old), chunk: seeds::CHUNK_BYTES })
+        Setup::extending(tokenizer, options)?.reading()
     }
 
     /// Adds lines of the text. It is fast with thousands at a time, which the threads of the current pool divide.
@@ -98,10 +99,43 @@ impl Training {
     /// # Errors
     /// There is no text; the vocabulary is too large or too small for it; `progress` asks to stop.
     pub fn finish(self, progress: &mut dyn Progress) -> Result<Vec<u8>> {
-        let Self { options, meta, reader, old, chunk } = self;
-        let (lines, alphabet) = reader.finish(&options, progress)?;
+        let (lines, alphabet) = self.reader.finish(&self.setup.options, progress)?;
+        self.setup.train(lines, &alphabet, progress)
+    }
+}
+
+impl Setup {
+    /// As [`Training::new`], before any text.
+    fn new(options: Options) -> Result<Self> {
+        options.validate()?;
+        let meta = meta::meta_pieces(&options)?;
+        Ok(Self { options, meta, old: None, chunk: seeds::CHUNK_BYTES })
+    }
+
+    /// As [`Training::extending`], before any text.
+    fn extending(tokenizer: &Tokenizer, options: &Options) -> Result<Self> {
+        options.validate()?;
+        let (old, options) = Old::new(tokenizer, options)?;
+        Ok(Self { options, meta: old.meta(), old: Some(old), chunk: seeds::CHUNK_BYTES })
+    }
+
+    /// Prepares to extend a model if there is one, and to train otherwise.
+    fn of(extend: Option<&Tokenizer>, options: Options) -> Result<Self> {
+        match extend {
+            Some(tokenizer) => Self::extending(tokenizer, &options),
+            None => Self::new(options),
+        }
+    }
+
+    fn reading(self) -> Result<Training> {
+        Ok(Training { reader: Reader::new(&self.options, &self.meta)?, setup: self })
+    }
+
+    /// Trains on lines whose characters `alphabet` has. Returns the content of the model file.
+    fn train(self, lines: Lines, alphabet: &Alphabet, progress: &mut dyn Progress) -> Result<Vec<u8>> {
+        let Self { options, meta, old, chunk } = self;
         if let Some(old) = old {
-            return old.extend(lines, &alphabet, &options, progress);
+            return old.extend(lines, alphabet, &options, progress);
         }
         let needed = alphabet.by_count.len() + meta.len();
         if needed > options.vocab_size as usize {
@@ -112,8 +146,8 @@ impl Training {
             );
             return Err(Error::unfit("vocab_size", options.vocab_size, reason));
         }
-        let rule = PieceRule::new(&alphabet, &options);
-        let seeds = seeds::seeds(&lines, &alphabet, &rule, (options.seeds(), chunk), progress)?;
+        let rule = PieceRule::new(alphabet, &options);
+        let seeds = seeds::seeds(&lines, alphabet, &rule, (options.seeds(), chunk), progress)?;
         let stage = Stage::whole("sorting words", "words", lines.words().len() as u64);
         let words = watched(progress, stage, |watch| Counted::new(lines, &options, watch))?;
         let stage = Stage::whole("sorting pieces", "pieces", seeds.scores.len() as u64);
@@ -121,7 +155,7 @@ impl Training {
         let mut model = abandonable(progress, stage, move || model::Model::new(seeds, threads))??;
         em::Trainer::new(&words, &options, &model).run(&mut model, progress)?;
         let size = options.vocab_size as usize - meta.len();
-        let pieces = if size == 0 { Vec::new() } else { finish::vocabulary(&model, &alphabet, size) };
+        let pieces = if size == 0 { Vec::new() } else { finish::vocabulary(&model, alphabet, size) };
         finish::model_file(&options, &meta, pieces)
     }
 }

@@ -15,11 +15,9 @@ use crate::prepare::output::{MANIFEST, PARTIAL, Target};
 use crate::prepare::read::options::ReadOptions;
 use crate::prepare::summary::Summary;
 use crate::prepare::work::Gathered;
-use crate::tasks::{Share, ranges, tasks_of};
+use crate::tasks::{Share, list, missing_in_round};
 use crate::{Error, Result};
 
-/// The most ranges of numbers that a message lists.
-const LISTED: usize = 100;
 /// Formats without fields.
 const WITHOUT_FIELDS: [&str; 4] = ["text", "wikiextractor", "mediawiki", "wet"];
 
@@ -151,7 +149,9 @@ pub fn finish(directory: &Path, num_tasks: Option<u64>) -> Result<Option<Complet
     for (number, &round) in (1..).zip(job.rounds()) {
         let missing = missing(&job, round)?;
         if !missing.is_empty() {
-            return Err(Error::data(directory, again(&job, number, round, &missing, num_tasks)));
+            let place = (number, job.rounds().len());
+            let reason = missing_in_round(round.thing(), &missing, job.total(round), num_tasks, place);
+            return Err(Error::data(directory, reason));
         }
     }
     Ok(Some(CompleteCorpus::new(&job, complete(&job)?, false)))
@@ -175,35 +175,4 @@ pub(super) fn missing(job: &Job, round: Round) -> Result<Vec<u64>> {
         missing = lost(job, 0..job.total(round))?;
     }
     Ok(missing)
-}
-
-/// Returns what is missing and what to do.
-fn again(job: &Job, number: u32, round: Round, missing: &[u64], num_tasks: Option<u64>) -> String {
-    let (total, rounds) = (job.total(round), job.rounds().len());
-    let missing_things = list(round.thing(), missing, total);
-    let place = if rounds > 1 { format!("round {number} of {rounds}: ") } else { String::new() };
-    let then = if (number as usize) < rounds { ", and then all tasks for each round that follows" } else { "" };
-    let Some(num_tasks) = num_tasks else {
-        return format!(
-            "{place}{missing_things} missing; run the tasks that did not end well again (num_tasks=N names them, where N \
-             is their number){then}"
-        );
-    };
-    let tasks = ranges(&tasks_of(missing, total, num_tasks));
-    let noun = if tasks.len() == 1 && !tasks[0].contains('-') { "task" } else { "tasks" };
-    format!(
-        "{place}{missing_things} missing; run {noun} {} of {num_tasks} again (Slurm: --array={}){then}",
-        tasks.join(", "),
-        tasks.join(",")
-    )
-}
-
-/// Returns the subject of a sentence about some of `count` things, with its verb: "portions 3, 7-9 of 64 are".
-fn list(noun: &str, numbers: &[u64], count: u64) -> String {
-    let (plural, verb) = if numbers.len() == 1 { ("", "is") } else { ("s", "are") };
-    let mut listed = ranges(numbers);
-    let more = listed.len().saturating_sub(LISTED);
-    listed.truncate(LISTED);
-    let more = if more > 0 { format!(" and {more} more ranges") } else { String::new() };
-    format!("{noun}{plural} {}{more} of {count} {verb}", listed.join(", "))
 }

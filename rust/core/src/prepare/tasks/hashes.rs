@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::texts::{create, damaged};
+use super::texts::damaged;
 use crate::files::atomic::AtomicFile;
+use crate::files::notes::create;
 use crate::files::remote::{self, Address, Listed};
 use crate::{Error, Result};
 

@@ -3,12 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use xxhash_rust::xxh3::Xxh3;
 
-use crate::files::inputs::InputFile;
+use crate::files::inputs::{InputFile, digest};
 use crate::files::remote::is_remote;
 use crate::files::resume::Difference;
 use crate::prepare::options::PrepareOptions;
@@ -111,19 +109,6 @@ impl Header {
         }
         all
     }
-}
-
-/// Returns what identifies the inputs: names without directories, sizes and fingerprints.
-fn digest(files: &[InputFile]) -> Result<String> {
-    let records = files.par_iter().map(InputFile::record).collect::<Result<Vec<_>>>()?;
-    let mut hash = Xxh3::new();
-    for (file, record) in files.iter().zip(records) {
-        let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let identity = json!([name, record.bytes, record.fingerprint]).to_string();
-        hash.update(identity.as_bytes());
-        hash.update(b"\n");
-    }
-    Ok(format!("{:032x}", hash.digest128()))
 }
 
 /// A complete file of a corpus.

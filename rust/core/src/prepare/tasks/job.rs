@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::hashes::PARTITIONS;
 use super::header::{Header, Manifest, Shard, not_ours};
 use crate::files::atomic;
+use crate::files::notes::Notes;
 use crate::files::raw::{names, read, size};
 use crate::files::remote::{self, Address};
 use crate::files::resume::check_same_as;
@@ -127,9 +128,13 @@ impl Job {
         if round == Round::Compare { PARTITIONS as u64 } else { self.header.portions }
     }
 
+    fn notes(&self) -> Notes {
+        Notes::new(self.directory().join(WORK))
+    }
+
     /// Returns the path of a file of a round.
     pub fn path(&self, round: Round, number: u64, suffix: &str) -> PathBuf {
-        self.directory().join(WORK).join(round.name()).join(format!("{number:05}.{suffix}"))
+        self.notes().path(round.name(), number, suffix)
     }
 
     /// Returns the path of the file that says that something is done.
@@ -139,7 +144,7 @@ impl Job {
 
     /// Notes that something is done.
     pub fn mark(&self, round: Round, number: u64, marker: &impl Serialize) -> Result<()> {
-        atomic::write_json_apart(&self.marker_path(round, number), marker)
+        self.notes().mark(round.name(), number, marker)
     }
 
     /// Returns what is noted of something that is done.
@@ -158,16 +163,7 @@ impl Job {
 
     /// Returns for each number of a round whether it is noted as done.
     pub fn done(&self, round: Round) -> Result<Vec<bool>> {
-        let mut done = vec![false; self.total(round) as usize];
-        let directory = self.directory().join(WORK).join(round.name());
-        for name in names(&directory)? {
-            let number = name.split_once('.').filter(|(_, suffix)| *suffix == round.marker());
-            let number = number.and_then(|(number, _)| number.parse::<usize>().ok());
-            if let Some(done) = number.and_then(|number| done.get_mut(number)) {
-                *done = true;
-            }
-        }
-        Ok(done)
+        self.notes().done(round.name(), round.marker(), self.total(round))
     }
 
     /// Refuses what is in the directories if it is not this corpus. Returns the manifest if it is complete, and whether it
@@ -240,7 +236,7 @@ impl Job {
     /// Removes everything of the corpus but its files and what describes them.
     pub fn tidy(&self) -> Result<()> {
         for directory in self.directories() {
-            remove_work(directory)?;
+            Notes::new(directory.join(WORK)).remove()?;
             atomic::remove(&directory.join(PARTIAL))?;
             match atomic::remove_stale(directory, is_ours) {
                 // Another task does the same.
@@ -299,23 +295,6 @@ fn refuse_foreign(directory: &Path) -> Result<()> {
 fn of_temporary(name: &str) -> &str {
     let inner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
     inner.and_then(|name| name.rsplit_once('.')).map_or(name, |(name, _)| name)
-}
-
-/// Removes what tasks keep in `directory`.
-fn remove_work(directory: &Path) -> Result<()> {
-    let work = directory.join(WORK);
-    if let Some(address) = Address::of(&work)? {
-        remote::remove_abandoned(&address, |_| true)?;
-        return remote::below(&address)?.par_iter().try_for_each(|it| remote::remove(&it.address));
-    }
-    match fs::remove_dir_all(&work) {
-        Ok(()) => Ok(()),
-        // Another task does the same, or adds a file, which it will remove.
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::DirectoryNotEmpty) => {
-            Ok(())
-        }
-        Err(source) => Err(Error::io("cannot remove", &work, source)),
-    }
 }
 
 /// The sizes of the files in a directory. A bucket lists all of them at once.

@@ -8,8 +8,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::hashes::range;
-use super::texts::{create, damaged};
+use super::texts::damaged;
 use crate::Result;
+use crate::files::notes::create;
 
 /// The size in bytes of a duplicate: the number of a portion and that of a document.
 const DUPLICATE: u64 = 8;

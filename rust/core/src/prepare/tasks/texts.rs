@@ -10,9 +10,9 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::header::Shard;
-use crate::files::atomic::{AtomicFile, create_directory};
+use crate::files::atomic::AtomicFile;
 use crate::files::inputs::{InputFile, InputKind};
-use crate::files::remote::is_remote;
+use crate::files::notes::create;
 use crate::prepare::output::{CHUNK, TextCompression};
 use crate::prepare::summary::Written;
 use crate::prepare::work::is_held_out;
@@ -22,14 +22,6 @@ use crate::{Error, Result};
 const PENDING: usize = 8 * CHUNK;
 /// The number of bytes that are read at a time.
 const READ: usize = 1 << 20;
-
-/// A file that other tasks may write at the same time, with the same bytes. Dropping it without a commit removes it.
-pub(super) fn create(path: &Path) -> Result<AtomicFile> {
-    if !is_remote(path) {
-        create_directory(path.parent().unwrap_or(path))?;
-    }
-    AtomicFile::create_apart(path)
-}
 
 /// A file of documents that is being written. Its bytes depend only on the documents.
 pub(super) struct TextFile {

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::markers;
-use super::portions::Portions;
 use super::sinks::{Finished, Notes, Place};
 use crate::Result;
 use crate::error::counted;
@@ -17,6 +16,7 @@ use crate::files::raw::read;
 use crate::files::remote::is_remote;
 use crate::files::resume::{Difference, check_same, not_ours};
 use crate::tokens::corpus::Position;
+use crate::tokens::corpus::portions::Portions;
 use crate::tokens::store::{JOURNAL_FILE, PartMeta, StoreMeta, TokenStore, TokenizerInfo, VERSION};
 
 /// A part that is on disk.

@@ -99,17 +99,17 @@ impl<N: Notes> Sink for StoreSink<N> {
         for end in &out.document_ends {
             push(&mut self.writer, end.sentences as usize)?;
             if self.writer.end_document()?
-                && let Some(position) = work.block.position(end.byte as usize)
+                && let Some(position) = work.text.block.position(end.byte as usize)
             {
                 let replaced = self.replaced + u64::from(end.replaced);
-                self.close_part(Place { portion: work.portion, position, replaced })?;
+                self.close_part(Place { portion: work.text.portion, position, replaced })?;
             }
         }
         push(&mut self.writer, out.sentence_ends.len())?;
         self.replaced += u64::from(out.replaced);
-        if let Some(position) = work.end {
+        if let Some(position) = work.text.end {
             self.writer.end_document()?;
-            let portion = work.portion + 1;
+            let portion = work.text.portion + 1;
             self.close_part(Place { portion, position, replaced: self.replaced })?;
             self.writer.begin_portion(portion);
         }

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use super::finish::{complete, complete_store, tidy};
 use super::markers::{self, Begun, Header, Marker, Markers};
-use super::portions::{PortionReader, Wanted, with_line};
 use super::sinks::StoreSink;
-use super::{Encode, Job, Summary, TokenizeOptions, block_reader, summary, wave};
+use super::{Encode, Job, Summary, TokenizeOptions, blank_lines, block_reader, summary, wave};
 use crate::files::atomic;
 use crate::tasks::{Share, TaskState};
 use crate::tokens::corpus::check_all;
+use crate::tokens::corpus::portions::{PortionReader, Wanted, with_line};
 use crate::tokens::store::{JOURNAL_FILE, StoreMeta, StoreWriter, TokenStore};
 use crate::{Error, Progress, Result};
 
@@ -188,7 +188,8 @@ impl<E: Encode> Task<'_, E> {
                 progress: first..end,
                 block_bytes: self.options.block_bytes,
             };
-            let mut reader = PortionReader::new(block_reader(own, self.options, progress), self.encoder, wanted);
+            let text = block_reader(own, self.options, progress);
+            let mut reader = PortionReader::new(text, blank_lines(self.encoder), wanted);
             let result = wave::run(&mut reader, own, self.encoder, self.options, &mut sink, progress);
             // The error that ended the run is the one worth reporting.
             let settled = sink.settle();

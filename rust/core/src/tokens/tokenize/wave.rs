@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use super::{Encode, TokenizeOptions};
 use crate::files::inputs::{InputFile, OnBadUtf8};
-use crate::tokens::corpus::{Block, BlockReader, Piece, Position};
+use crate::tokens::corpus::portions::{PortionBlock, PortionReader};
+use crate::tokens::corpus::{Block, BlockReader, Piece};
 use crate::tokens::documents::{Ids, UNKNOWN_JOINS};
 use crate::tokens::store::id_bytes;
 use crate::waves::{self, Input, Size};
@@ -29,11 +30,7 @@ pub(super) trait Sink: Send {
 /// A block and its tokens. The buffers are reused.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    pub block: Block,
-    /// The portion that the block is of.
-    pub portion: usize,
-    /// Where the portion ends, if it ends with the block.
-    pub end: Option<Position>,
+    pub text: PortionBlock,
     pub encoded: Encoded,
     result: Option<Error>,
 }
@@ -117,7 +114,7 @@ pub(super) struct Blocks {
 
 impl Input<Work> for Blocks {
     fn read(&mut self, work: &mut Work) -> Result<Option<usize>> {
-        let block = &mut work.block;
+        let block = &mut work.text.block;
         block.clear();
         block.data.shrink_to(4 * self.block_bytes);
         Ok(self.reader.next_block(block)?.then_some(block.data.len()))
@@ -129,6 +126,20 @@ impl Input<Work> for Blocks {
 
     fn bytes_total(&self) -> u64 {
         self.reader.bytes_total()
+    }
+}
+
+impl<B: FnMut(&[u8]) -> bool + Send> Input<Work> for PortionReader<'_, B> {
+    fn read(&mut self, work: &mut Work) -> Result<Option<usize>> {
+        self.next(&mut work.text)
+    }
+
+    fn bytes_read(&self) -> u64 {
+        self.bytes_read()
+    }
+
+    fn bytes_total(&self) -> u64 {
+        self.bytes_total()
     }
 }
 
@@ -178,7 +189,7 @@ impl<E: Encode, S: Sink> Worker<'_, E, S> {
         // Nothing that can panic runs under the lock.
         let state = self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
         let mut state = state.unwrap_or_else(|| (self.encoder.state(), Vec::new()));
-        work.result = self.encode_block(&mut state, &work.block, &mut work.encoded).err();
+        work.result = self.encode_block(&mut state, &work.text.block, &mut work.encoded).err();
         state.1.shrink_to(self.options.block_bytes);
         self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(state);
     }

@@ -11,7 +11,7 @@ use super::lines::{Lines, Part};
 use super::meta::MetaPieces;
 use super::sample::Sample;
 use super::spool::Spool;
-use super::watch::{Stage, watched};
+use super::watch::{Stage, Watch, watched};
 use super::words::{WordsOf, mark};
 use crate::tokens::tokenizer::normalizer::Normalizer;
 use crate::tokens::tokenizer::proto::ModelProto;
@@ -19,13 +19,13 @@ use crate::tokens::tokenizer::trie::Trie;
 use crate::{Error, Progress, Result};
 
 /// The bytes of numbers that are kept in memory, in all threads together. The rest goes to temporary files.
-const MEMORY: usize = 32 << 20;
+pub(super) const MEMORY: usize = 32 << 20;
 
 /// How many parts of lines a thread remembers.
 const MOST_PARTS: usize = 1 << 17;
 
 /// Lines that are dropped, by reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Dropped {
     /// Lines of more than `max_sentence_length` bytes.
     pub too_long: u64,
@@ -72,16 +72,26 @@ struct Rules {
     words_of: WordsOf,
     /// Whether the parts of a line between spaces can be normalized one by one.
     by_parts: bool,
-    sample: Sample,
+    choice: Choice,
     /// The bytes of numbers that are kept in memory.
     memory: usize,
+}
+
+/// Which lines are kept, of those that are not dropped.
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    All,
+    /// Those that may be in the sample of a text whose length is not known yet. Their own numbers are kept too.
+    Possible(Sample),
+    /// Those of a sample.
+    Sampled(Sample),
 }
 
 /// Some of the lines, and working memory.
 #[derive(Debug, Default)]
 struct Shard {
     words: Interner,
-    /// Lines as numbers of words. If lines are sampled, the line's own number comes first, as two halves.
+    /// Lines as numbers of words. If a sample is not known yet, the line's own number comes first, as two halves.
     lines: Spool,
     dropped: Dropped,
     parts: Parts,
@@ -100,7 +110,27 @@ struct Parts {
 }
 
 impl Reader {
+    /// Begins with a text.
+    ///
+    /// # Errors
+    /// The normalization rules or the special pieces cannot be used.
     pub fn new(options: &Options, meta: &MetaPieces) -> Result<Self> {
+        let sample = Sample::new(options.input_sentence_size);
+        let choice = if sample.is_limited() { Choice::Possible(sample) } else { Choice::All };
+        Self::choosing(options, meta, choice)
+    }
+
+    /// Begins with a part of a text, whose first line has this number among those of the text that are not dropped. Keeps
+    /// the lines of the text's sample.
+    ///
+    /// # Errors
+    /// As for [`Reader::new`].
+    pub fn of_part(options: &Options, meta: &MetaPieces, first: u64, sample: Sample) -> Result<Self> {
+        let choice = if sample.is_limited() { Choice::Sampled(sample) } else { Choice::All };
+        Ok(Self { read: first, ..Self::choosing(options, meta, choice)? })
+    }
+
+    fn choosing(options: &Options, meta: &MetaPieces, choice: Choice) -> Result<Self> {
         let model = ModelProto {
             pieces: Vec::new(),
             trainer_spec: Some(options.trainer_spec()),
@@ -121,7 +151,7 @@ impl Reader {
             max_line: options.max_sentence_length as usize,
             words_of: WordsOf::new(options),
             by_parts,
-            sample: Sample::new(options.input_sentence_size),
+            choice,
             memory: MEMORY,
         };
         Ok(Self { rules, shards: Vec::new(), runs: Vec::new(), read: 0 })
@@ -143,10 +173,11 @@ impl Reader {
         let memory = rules.memory / shards.len();
         let each = lines.len().div_ceil(count).max(1);
         // The number of each first line.
-        let starts: Vec<u64> = if rules.sample.is_limited() {
-            lines.par_chunks(each).map(|lines| lines.iter().filter(|line| rules.has(line)).count() as u64).collect()
-        } else {
-            Vec::new()
+        let starts: Vec<u64> = match rules.choice {
+            Choice::All => Vec::new(),
+            _ => {
+                lines.par_chunks(each).map(|lines| lines.iter().filter(|line| rules.has(line)).count() as u64).collect()
+            }
         };
         let starts = starts.iter().scan(*read, |next, count| Some(std::mem::replace(next, *next + count)));
         let starts: Vec<u64> = starts.collect();
@@ -155,7 +186,7 @@ impl Reader {
             let (before, start) = (shard.lines.len(), starts.get(place).copied().unwrap_or_default());
             let mut number = start;
             for line in lines.iter().filter(|line| !line.is_empty()) {
-                if let Err(dropped) = rules.check(line) {
+                if let Some(dropped) = why_dropped(line, rules.max_line) {
                     shard.dropped += dropped;
                     continue;
                 }
@@ -188,50 +219,74 @@ impl Reader {
     /// # Errors
     /// There is no text; `progress` asks to stop.
     pub fn finish(self, options: &Options, progress: &mut dyn Progress) -> Result<(Lines, Alphabet)> {
-        let Self { rules, shards, runs, read } = self;
-        let kept: u64 = shards.iter().map(|shard| shard.lines.len()).sum();
-        watched(progress, Stage::whole("counting words", "lines", kept), |watch| {
-            let sample = rules.sample.of(read, watch)?;
-            let parts = shards.into_iter().map(|shard| Part::new(shard.words, shard.lines)).collect();
-            let mut lines = Lines::new(parts, &runs, sample, watch)?;
-            let alphabet = Alphabet::new(lines.words_with_counts(), options)?;
-            if alphabet.contains('▁') || !rules.words_of.split {
-                lines.replace_rare(&alphabet, watch)?;
-            } else {
-                // Without `▁`, nothing separates the words of a line.
-                lines = lines.whole(&alphabet, watch)?;
-            }
-            Ok((lines, alphabet))
+        watched(progress, Stage::whole("counting words", "lines", self.kept()), |watch| {
+            covered(self.into_lines(watch)?, options, watch)
         })
     }
+
+    /// How many lines are kept.
+    pub fn kept(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.lines.len()).sum()
+    }
+
+    /// Chooses the sample, and returns its lines.
+    ///
+    /// # Errors
+    /// As for [`Lines::new`].
+    pub fn into_lines(self, watch: &Watch) -> Result<Lines> {
+        let Self { rules, shards, runs, read } = self;
+        let sample = match rules.choice {
+            Choice::Possible(sample) => Some(sample.of(read, watch)?),
+            Choice::All | Choice::Sampled(_) => None,
+        };
+        let parts = shards.into_iter().map(|shard| Part::new(shard.words, shard.lines)).collect();
+        Lines::new(parts, &runs, sample, watch)
+    }
+}
+
+/// Removes empty lines, and replaces rare characters. Returns the lines and the characters that remain.
+///
+/// # Errors
+/// There is no text; a temporary file cannot be read; `watch` asks to stop.
+pub(super) fn covered(mut lines: Lines, options: &Options, watch: &Watch) -> Result<(Lines, Alphabet)> {
+    let alphabet = Alphabet::new(lines.words_with_counts(), options)?;
+    if alphabet.contains('▁') || !options.split_by_whitespace {
+        lines.replace_rare(&alphabet, watch)?;
+    } else {
+        // Without `▁`, nothing separates the words of a line.
+        lines = lines.whole(&alphabet, watch)?;
+    }
+    Ok((lines, alphabet))
+}
+
+/// Returns why a line is dropped, if it is.
+pub(super) fn why_dropped(line: &str, max_line: usize) -> Option<Dropped> {
+    if line.len() > max_line {
+        return Some(Dropped { too_long: 1, ..Dropped::default() });
+    }
+    if memchr::memmem::find(line.as_bytes(), UNKNOWN.as_bytes()).is_some() {
+        return Some(Dropped { reserved: 1, ..Dropped::default() });
+    }
+    None
 }
 
 impl Rules {
     /// Whether a line is not dropped.
     fn has(&self, line: &str) -> bool {
-        !line.is_empty() && self.check(line).is_ok()
-    }
-
-    /// Returns why a line is dropped.
-    fn check(&self, line: &str) -> Result<(), Dropped> {
-        if line.len() > self.max_line {
-            return Err(Dropped { too_long: 1, ..Dropped::default() });
-        }
-        if memchr::memmem::find(line.as_bytes(), UNKNOWN.as_bytes()).is_some() {
-            return Err(Dropped { reserved: 1, ..Dropped::default() });
-        }
-        Ok(())
+        !line.is_empty() && why_dropped(line, self.max_line).is_none()
     }
 }
 
 impl Shard {
     fn add(&mut self, line: &str, number: u64, rules: &Rules, memory: usize) {
         self.line.clear();
-        if rules.sample.is_limited() {
-            if !rules.sample.may_have(number) {
-                return;
+        match rules.choice {
+            Choice::All => {}
+            Choice::Possible(sample) if sample.may_have(number) => {
+                self.line.extend([number as u32, (number >> 32) as u32]);
             }
-            self.line.extend([number as u32, (number >> 32) as u32]);
+            Choice::Sampled(sample) if sample.has(number) => {}
+            Choice::Possible(_) | Choice::Sampled(_) => return,
         }
         let start = self.line.len();
         if !rules.by_parts || !self.add_parts(line, rules) {

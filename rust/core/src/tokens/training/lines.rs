@@ -91,12 +91,11 @@ fn sampled(line: &[u32], sample: Option<Sample>) -> Option<&[u32]> {
 }
 
 impl Lines {
-    /// Joins the lines of all parts.
+    /// Joins the lines of all parts. With a sample, each line begins with its own number, as two halves.
     ///
     /// # Errors
     /// A temporary file cannot be read; `watch` asks to stop.
-    pub fn new(mut parts: Vec<Part>, runs: &[(usize, u64)], sample: Sample, watch: &Watch) -> Result<Self> {
-        let sample = sample.is_limited().then_some(sample);
+    pub fn new(mut parts: Vec<Part>, runs: &[(usize, u64)], sample: Option<Sample>, watch: &Watch) -> Result<Self> {
         let of = |(number, part): (usize, &Part)| {
             let mine = runs.iter().filter(|run| run.0 == number).map(|run| run.1);
             part.survey(mine, sample, watch)
@@ -125,6 +124,14 @@ impl Lines {
         }
         lines.parts = parts;
         Ok(lines)
+    }
+
+    /// Takes all lines, `empty` of which have no words, and the words with their counts.
+    pub fn of(words: Interner, counts: Vec<u64>, lines: Spool, empty: u64) -> Self {
+        let numbers = (0..words.len() as u32).collect();
+        let (total, len) = (lines.len(), lines.len() - empty);
+        let parts = vec![Part { words: Interner::default(), lines, numbers }];
+        Self { words, counts, parts, runs: vec![(0, total)], len, has_empty: empty > 0, ..Self::default() }
     }
 
     fn add_word(&mut self, word: &[u8], count: u64) -> u32 {
@@ -280,8 +287,11 @@ impl LineCursor<'_> {
         Ok(true)
     }
 
-    /// Reads the next line of the text, which may be empty.
-    fn next_in_text(&mut self, words: &mut Vec<u32>) -> Result<bool> {
+    /// Reads the words of the next line of the text, which may be empty. Returns `false` at the end.
+    ///
+    /// # Errors
+    /// As for [`LineCursor::next`].
+    pub fn next_in_text(&mut self, words: &mut Vec<u32>) -> Result<bool> {
         words.clear();
         while let Some(&(part, count)) = self.lines.runs.get(self.run) {
             if self.of_run == count {
@@ -380,7 +390,7 @@ pub(super) mod tests {
             }
             let runs = vec![(0, u64::from(count) / 2), (0, u64::from(count).div_ceil(2))];
             let lines = unwatched(|watch| {
-                let mut lines = Lines::new(vec![Part::new(words, spool)], &runs, Sample::new(0), watch)?;
+                let mut lines = Lines::new(vec![Part::new(words, spool)], &runs, None, watch)?;
                 lines.find_moved(watch)?;
                 Ok(lines)
             });

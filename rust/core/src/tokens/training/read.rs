@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 
 use rayon::prelude::*;
 
-use super::{Dropped, Options, Training};
+use super::{Dropped, Options, Setup};
 use crate::files::inputs::{InputFile, OnBadUtf8};
-use crate::tokens::corpus::{BLOCK_BYTES, Block, BlockReader, Corpus, MAX_LINE, check_all, expand_corpus};
+use crate::tokens::corpus::portions::{PortionBlock, PortionReader};
+use crate::tokens::corpus::{BLOCK_BYTES, BlockReader, Corpus, MAX_LINE, check_all, expand_corpus};
 use crate::tokens::tokenizer::{TextRules, Tokenizer};
 use crate::waves::{self, Input, Size};
 use crate::{Error, Progress, Result};
@@ -51,40 +52,57 @@ pub fn train(
     extend: Option<&Tokenizer>,
     progress: &mut dyn Progress,
 ) -> Result<Trained> {
-    let mut training = match extend {
-        Some(tokenizer) => Training::extending(tokenizer, &options)?,
-        None => Training::new(options)?,
-    };
+    let mut training = Setup::of(extend, options)?.reading()?;
     let Corpus { files, notes } = expand_corpus(inputs)?;
     if !reading.any_text {
         check_all(&files)?;
     }
-    let threads = rayon::current_num_threads();
-    let reader = BlockReader::new(files.clone(), BLOCK_BYTES, MAX_LINE, false)
-        .stopping(progress.stop())
-        .taking(reading.any_text);
-    let blocks = BLOCKS_A_THREAD * threads;
+    let mut blocks = Blocks(block_reader(&files, reading, progress));
     let mut lines = 0;
-    waves::run(
-        "reading text",
-        Size { items: blocks, bytes: blocks * BLOCK_BYTES },
-        None,
-        progress,
-        &mut Blocks(reader),
-        |items: &mut [Item]| items.par_iter_mut().for_each(|item| item.prepare(reading, &files)),
-        |item| {
-            if let Some(error) = item.error.take() {
-                return Err(error);
-            }
-            lines += item.ends.len() as u64;
-            training.add(&item.lines());
-            Ok(())
-        },
-    )
+    read_lines("reading text", &mut blocks, &files, reading, progress, |more| {
+        lines += more.len() as u64;
+        training.add(more);
+    })
     .map_err(start_over)?;
     let dropped = training.dropped();
     let model = if lines > dropped.total() { Some(training.finish(progress).map_err(start_over)?) } else { None };
     Ok(Trained { model, lines, dropped, notes })
+}
+
+/// Returns a reader of `files`.
+pub(super) fn block_reader(files: &[InputFile], reading: Reading, progress: &dyn Progress) -> BlockReader {
+    BlockReader::new(files.to_vec(), BLOCK_BYTES, MAX_LINE, false).stopping(progress.stop()).taking(reading.any_text)
+}
+
+/// Reads all blocks of `input`, which are of `files`. Passes their lines under the text rules to `each`, thousands at a time
+/// and in order. Blank lines are left out.
+///
+/// # Errors
+/// An input cannot be read; a line is not UTF-8; [`Error::Interrupted`] if `progress` asks to stop.
+pub(super) fn read_lines(
+    stage: &'static str,
+    input: &mut impl Input<Item>,
+    files: &[InputFile],
+    reading: Reading,
+    progress: &mut dyn Progress,
+    mut each: impl FnMut(&[&str]) + Send,
+) -> Result<()> {
+    let blocks = BLOCKS_A_THREAD * rayon::current_num_threads();
+    waves::run(
+        stage,
+        Size { items: blocks, bytes: blocks * BLOCK_BYTES },
+        None,
+        progress,
+        input,
+        |items: &mut [Item]| items.par_iter_mut().for_each(|item| item.prepare(reading, files)),
+        |item| {
+            if let Some(error) = item.error.take() {
+                return Err(error);
+            }
+            each(&item.lines());
+            Ok(())
+        },
+    )
 }
 
 /// Says after an interruption that nothing is kept.
@@ -99,8 +117,8 @@ fn start_over(error: Error) -> Error {
 
 /// A block and its lines under the text rules. The buffers are reused.
 #[derive(Debug, Default)]
-struct Item {
-    block: Block,
+pub(super) struct Item {
+    read: PortionBlock,
     text: String,
     /// Where each line ends in `text`.
     ends: Vec<usize>,
@@ -116,8 +134,8 @@ impl Item {
 
     fn fill(&mut self, reading: Reading, files: &[InputFile]) -> Result<()> {
         let mut out = String::new();
-        for piece in &self.block.pieces {
-            for text in piece.texts(&self.block.data, files, reading.on_bad_utf8) {
+        for piece in &self.read.block.pieces {
+            for text in piece.texts(&self.read.block.data, files, reading.on_bad_utf8) {
                 reading.rules.preprocess(&text?, &mut out);
                 if !out.is_empty() {
                     self.text.push_str(&out);
@@ -140,8 +158,9 @@ struct Blocks(BlockReader);
 
 impl Input<Item> for Blocks {
     fn read(&mut self, item: &mut Item) -> Result<Option<usize>> {
-        item.block.clear();
-        Ok(self.0.next_block(&mut item.block)?.then_some(item.block.data.len()))
+        let block = &mut item.read.block;
+        block.clear();
+        Ok(self.0.next_block(block)?.then_some(block.data.len()))
     }
 
     fn bytes_read(&self) -> u64 {
@@ -153,10 +172,25 @@ impl Input<Item> for Blocks {
     }
 }
 
+impl<B: FnMut(&[u8]) -> bool + Send> Input<Item> for PortionReader<'_, B> {
+    fn read(&mut self, item: &mut Item) -> Result<Option<usize>> {
+        self.next(&mut item.read)
+    }
+
+    fn bytes_read(&self) -> u64 {
+        self.bytes_read()
+    }
+
+    fn bytes_total(&self) -> u64 {
+        self.bytes_total()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::NoProgress;
+    use crate::tokens::training::Training;
 
     fn reading(on_bad_utf8: OnBadUtf8) -> Reading {
         Reading { rules: TextRules { lower_case: true, keep_accents: false }, on_bad_utf8, any_text: false }

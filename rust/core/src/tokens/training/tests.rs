@@ -151,7 +151,7 @@ fn train_lines(
 ) -> Vec<u8> {
     let mut training = Training::new(options).unwrap();
     training.reader.limit_memory(memory);
-    training.chunk = chunk;
+    training.setup.chunk = chunk;
     pool(threads).install(|| {
         for lines in lines.chunks(each) {
             training.add(&lines.iter().map(String::as_str).collect::<Vec<_>>());

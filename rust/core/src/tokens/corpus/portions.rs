@@ -1,29 +1,27 @@
-//! Reads the portions of a corpus, each with the documents that belong to it.
+//! Reads the portions of a corpus, each with the lines that belong to it.
 //!
-//! A portion that begins within a file begins, in truth, at the first blank line that begins at or after its first byte.
-//! It ends where the next portion begins in this sense. So every document is in exactly one portion, and the portions that
-//! a document spans completely have none.
+//! A caller says with which lines a portion may begin: with all, or only with those between documents. A portion that
+//! begins within a file begins, in truth, with the first such line that begins at or after its first byte. It ends where
+//! the next portion begins in this sense. So every line is in exactly one portion, and no document is divided if portions
+//! begin with blank lines. A portion that a line or a document spans completely has nothing.
 
 use std::ops::Range;
 
 use memchr::memchr;
 
-use super::Encode;
-use super::wave::Work;
+use super::blocks::{Block, BlockReader, Piece, Position};
 use crate::Result;
 use crate::error::Error;
 use crate::files::inputs::InputFile;
 use crate::files::portions::{self, Portion};
 use crate::files::source::{Meter, Source};
-use crate::tokens::corpus::{Block, BlockReader, Piece, Position};
-use crate::waves::Input;
 
 /// Default for the bytes on disk that a portion has about: 256 MiB.
 pub const PORTION_BYTES: u64 = 256 << 20;
 
 /// The portions of the inputs. They depend on the inputs and the size of portions only.
 #[derive(Debug)]
-pub(super) struct Portions {
+pub(crate) struct Portions {
     all: Vec<Portion>,
     /// Where each begins in the inputs, counted in bytes on disk as if they were one file; and the end of the last.
     starts: Vec<u64>,
@@ -77,6 +75,11 @@ impl Portions {
         all.first().map_or(0, |it| it.files.start)..all.last().map_or(0, |it| it.files.end)
     }
 
+    /// Returns the bytes on disk of the portions in `range`.
+    pub fn bytes(&self, range: Range<usize>) -> u64 {
+        self.starts[range.end] - self.starts[range.start]
+    }
+
     /// Returns the longest beginning of `range` that one reader can read: if it begins within a file, it ends there too,
     /// because lines are counted from where reading began.
     pub fn run(&self, range: Range<usize>) -> Range<usize> {
@@ -97,11 +100,11 @@ impl Portions {
 }
 
 /// What a [`PortionReader`] reads.
-pub(super) struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     pub portions: &'a Portions,
     /// The portions to read, in order.
     pub range: Range<usize>,
-    /// The position at which the first begins, if it is known. It may also be one within it, between two documents.
+    /// The position at which the first begins, if it is known. It may also be one within it.
     pub position: Option<Position>,
     /// The portions whose bytes are reported as progress.
     pub progress: Range<usize>,
@@ -109,12 +112,21 @@ pub(super) struct Wanted<'a> {
     pub block_bytes: usize,
 }
 
+/// Lines of one portion. The buffers are reused.
+#[derive(Debug, Default)]
+pub(crate) struct PortionBlock {
+    pub block: Block,
+    /// The portion that they are of.
+    pub portion: usize,
+    /// Where the portion ends, if it ends with the block.
+    pub end: Option<Position>,
+}
+
 /// Reads portions block by block. Every block is of one portion.
-pub(super) struct PortionReader<'a, E: Encode> {
+pub(crate) struct PortionReader<'a, B> {
     reader: BlockReader,
-    encoder: &'a E,
-    /// The encoder's state, as soon as it is needed.
-    state: Option<E::State>,
+    /// Whether a portion may begin with a line, which is given without its newline.
+    may_begin: B,
     wanted: Wanted<'a>,
     /// The portion being read.
     current: usize,
@@ -125,19 +137,20 @@ pub(super) struct PortionReader<'a, E: Encode> {
     seek: Seek,
 }
 
-/// What is still to skip before the first document.
+/// What is still to skip before the first line of the portion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seek {
-    /// The rest of a line, and then all lines up to a blank one.
+    /// The rest of a line, and then all lines with which no portion may begin.
     Line,
-    /// All lines up to a blank one.
-    Blank,
+    /// All lines with which no portion may begin.
+    Begin,
     Nothing,
 }
 
-impl<'a, E: Encode> PortionReader<'a, E> {
-    /// Reads with `reader`, which is at its beginning, and has no files after those of the portions.
-    pub fn new(reader: BlockReader, encoder: &'a E, wanted: Wanted<'a>) -> Self {
+impl<'a, B: FnMut(&[u8]) -> bool> PortionReader<'a, B> {
+    /// Reads with `reader`, which is at its beginning, and has no files after those of the portions. `may_begin` says
+    /// whether a portion may begin with a line, which is given without its newline.
+    pub fn new(reader: BlockReader, may_begin: B, wanted: Wanted<'a>) -> Self {
         let current = wanted.range.start;
         let (position, seek) = match (wanted.position, wanted.portions.counted_from(current)) {
             (Some(position), _) => (position, Seek::Nothing),
@@ -148,7 +161,7 @@ impl<'a, E: Encode> PortionReader<'a, E> {
             }
         };
         let (reader, raw, spare) = (reader.starting_at(position), None, Block::default());
-        Self { reader, encoder, state: None, wanted, current, raw, spare, seek }
+        Self { reader, may_begin, wanted, current, raw, spare, seek }
     }
 
     /// Returns the byte from which a line that begins must not belong to the current portion, if it ends within `piece`'s
@@ -161,20 +174,15 @@ impl<'a, E: Encode> PortionReader<'a, E> {
         next.filter(|next| next.files == *files && piece.start.file == files.start).map(|_| limit)
     }
 
-    fn is_blank(&mut self, line: &[u8]) -> bool {
-        let state = self.state.get_or_insert_with(|| self.encoder.state());
-        self.encoder.is_blank(state, &String::from_utf8_lossy(line))
-    }
-
-    /// Skips up to the first document. Returns where in the block it begins, or `None` if it is not in the block, or not in
-    /// the current portion. Then `end` is where the portion ends in the block, if it does.
+    /// Skips up to the first line of the portion. Returns where in the block it begins, or `None` if it is not in the block,
+    /// or not in the current portion. Then `end` is where the portion ends in the block, if it does.
     fn sought(&mut self, block: &Block, from: usize) -> (Option<usize>, Option<usize>) {
         let Some(piece) = block.pieces.first() else { return (None, None) };
         let bytes = &block.data[..piece.range.end];
         let mut at = from.max(piece.range.start);
         if self.seek == Seek::Line && at < bytes.len() {
             at = next_line(bytes, at);
-            self.seek = Seek::Blank;
+            self.seek = Seek::Begin;
         }
         let limit = self.limit(piece);
         while at < bytes.len() {
@@ -182,7 +190,7 @@ impl<'a, E: Encode> PortionReader<'a, E> {
                 return (None, Some(at));
             }
             let next = next_line(bytes, at);
-            if self.is_blank(line(bytes, at, next)) {
+            if (self.may_begin)(line(bytes, at, next)) {
                 self.seek = Seek::Nothing;
                 return (Some(at), None);
             }
@@ -208,7 +216,7 @@ impl<'a, E: Encode> PortionReader<'a, E> {
             }
             while at < bytes.len() {
                 let next = next_line(bytes, at);
-                if self.is_blank(line(bytes, at, next)) {
+                if (self.may_begin)(line(bytes, at, next)) {
                     return Some((at, piece.position(&block.data, at)));
                 }
                 at = next;
@@ -218,9 +226,78 @@ impl<'a, E: Encode> PortionReader<'a, E> {
     }
 
     /// Ends the current portion.
-    fn finish(&mut self, work: &mut Work, end: Position) {
-        work.end = Some(end);
+    fn finish(&mut self, to: &mut PortionBlock, end: Position) {
+        to.end = Some(end);
         self.current += 1;
+    }
+
+    /// Reads the next lines. Returns their bytes, which may be none, or `None` after the last portion.
+    ///
+    /// # Errors
+    /// Those of [`BlockReader::next_block`].
+    pub fn next(&mut self, to: &mut PortionBlock) -> Result<Option<usize>> {
+        to.block.clear();
+        to.block.data.shrink_to(4 * self.wanted.block_bytes);
+        (to.portion, to.end) = (self.current, None);
+        if self.current >= self.wanted.range.end {
+            return Ok(None);
+        }
+        let (block, mut from) = if let Some(raw) = self.raw.take() {
+            raw
+        } else {
+            let mut block = std::mem::take(&mut self.spare);
+            if !self.reader.next_block(&mut block)? {
+                self.finish(to, Position::file_start(self.wanted.portions.all[self.current].files.end));
+                return Ok(Some(0));
+            }
+            (block, 0)
+        };
+        if self.seek != Seek::Nothing {
+            match self.sought(&block, from) {
+                (Some(begin), _) => from = begin,
+                (None, Some(end)) => {
+                    self.finish(to, block.pieces[0].position(&block.data, end));
+                    self.raw = Some((block, end));
+                    return Ok(Some(0));
+                }
+                (None, None) => {
+                    self.spare = block;
+                    return Ok(Some(0));
+                }
+            }
+        }
+        match self.end(&block, from) {
+            Some((at, end)) => {
+                block.copy_to(from..at, &mut to.block);
+                self.finish(to, end);
+                self.raw = Some((block, at));
+            }
+            None if from == 0 => self.spare = std::mem::replace(&mut to.block, block),
+            None => {
+                block.copy_to(from..block.data.len(), &mut to.block);
+                self.spare = block;
+            }
+        }
+        Ok(Some(to.block.data.len()))
+    }
+
+    /// Returns the bytes of the portions to report that were read, counted as they are on disk.
+    pub fn bytes_read(&self) -> u64 {
+        let Wanted { portions, progress, .. } = &self.wanted;
+        let read = self.reader.bytes_read();
+        match self.bytes_total() {
+            0 => read,
+            total => {
+                let read = read.max(portions.starts[self.current.min(self.wanted.range.end)]);
+                read.saturating_sub(portions.starts[progress.start]).min(total)
+            }
+        }
+    }
+
+    /// Returns the bytes of the portions to report, or 0 if an input is a stream.
+    pub fn bytes_total(&self) -> u64 {
+        let Wanted { portions, progress, .. } = &self.wanted;
+        if self.reader.files().iter().all(InputFile::is_seekable) { portions.bytes(progress.clone()) } else { 0 }
     }
 }
 
@@ -245,77 +322,8 @@ fn line(bytes: &[u8], at: usize, next: usize) -> &[u8] {
     line.strip_suffix(b"\n").unwrap_or(line)
 }
 
-impl<E: Encode> Input<Work> for PortionReader<'_, E> {
-    fn read(&mut self, work: &mut Work) -> Result<Option<usize>> {
-        work.block.clear();
-        work.block.data.shrink_to(4 * self.wanted.block_bytes);
-        (work.portion, work.end) = (self.current, None);
-        if self.current >= self.wanted.range.end {
-            return Ok(None);
-        }
-        let (block, mut from) = if let Some(raw) = self.raw.take() {
-            raw
-        } else {
-            let mut block = std::mem::take(&mut self.spare);
-            if !self.reader.next_block(&mut block)? {
-                self.finish(work, Position::file_start(self.wanted.portions.all[self.current].files.end));
-                return Ok(Some(0));
-            }
-            (block, 0)
-        };
-        if self.seek != Seek::Nothing {
-            match self.sought(&block, from) {
-                (Some(begin), _) => from = begin,
-                (None, Some(end)) => {
-                    self.finish(work, block.pieces[0].position(&block.data, end));
-                    self.raw = Some((block, end));
-                    return Ok(Some(0));
-                }
-                (None, None) => {
-                    self.spare = block;
-                    return Ok(Some(0));
-                }
-            }
-        }
-        match self.end(&block, from) {
-            Some((at, end)) => {
-                block.copy_to(from..at, &mut work.block);
-                self.finish(work, end);
-                self.raw = Some((block, at));
-            }
-            None if from == 0 => self.spare = std::mem::replace(&mut work.block, block),
-            None => {
-                block.copy_to(from..block.data.len(), &mut work.block);
-                self.spare = block;
-            }
-        }
-        Ok(Some(work.block.data.len()))
-    }
-
-    fn bytes_read(&self) -> u64 {
-        let Wanted { portions, progress, .. } = &self.wanted;
-        let read = self.reader.bytes_read();
-        match self.bytes_total() {
-            0 => read,
-            total => {
-                let read = read.max(portions.starts[self.current.min(self.wanted.range.end)]);
-                read.saturating_sub(portions.starts[progress.start]).min(total)
-            }
-        }
-    }
-
-    fn bytes_total(&self) -> u64 {
-        let Wanted { portions, progress, .. } = &self.wanted;
-        if self.reader.files().iter().all(InputFile::is_seekable) {
-            portions.starts[progress.end] - portions.starts[progress.start]
-        } else {
-            0
-        }
-    }
-}
-
 /// Corrects the number of the line in an error, if lines were counted from byte `from` of `file`.
-pub(super) fn with_line(mut error: Error, file: &InputFile, from: u64) -> Error {
+pub(crate) fn with_line(mut error: Error, file: &InputFile, from: u64) -> Error {
     if let Error::InvalidUtf8 { line, .. } | Error::LineTooLong { line, .. } = &mut error {
         // If the file cannot be read again, the error about its text is still the one worth reporting.
         *line += lines_before(file, from).unwrap_or(0);
