@@ -1053,12 +1053,15 @@ def instance_batches(
     batch_size: int,
     options_json: str,
     *,
+    fall: tuple[float, int] | None = None,
     tokenizer: Tokenizer | None = None,
     num_threads: int | None = None,
 ) -> Batches:
     """Returns the batches of all epochs of a token store, for `albert_fast.InstanceStream`.
 
-    `options_json` is as in `make_records`. Without `tokenizer`, the store's own copy decides which pieces begin words.
+    `options_json` is as in `make_records`. With `fall`, the fraction of masked tokens falls from `masked_lm_prob` to
+    the first number, in as many batches as the second. Without `tokenizer`, the store's own copy decides which pieces
+    begin words.
 
     Raises:
         AlbertFastError: the store was made with another tokenizer; an option is invalid; no document gives an instance.

@@ -235,16 +235,18 @@ class BatchSource(ABC):
 class InstanceStream(BatchSource):
     """Batches made from a token store on demand, with new splits, masks and order in every epoch.
 
-    Instances and masks are those of `make-records`. Apart from the order, the first epochs equal passes 0, 1, ... of
-    the records with the same options and seed. The chunks of documents repeat after 16 epochs. The split of a chunk
-    into A and B, whether these are swapped, the masks and the order never repeat. (With `random_next_sentence` the
-    chunks depend on the splits, so the splits repeat with them.)
+    Instances and masks are those of `make-records`, unless `masked_lm_prob` falls. Apart from the order, the first
+    epochs equal passes 0, 1, ... of the records with the same options and seed. The chunks of documents repeat after 16
+    epochs. The split of a chunk into A and B, whether these are swapped, the masks and the order never repeat. (With
+    `random_next_sentence` the chunks depend on the splits, so the splits repeat with them.)
 
     Args:
         store: a `TokenStore`, or its directory.
         batch_size: B, the number of rows in a batch.
         tokenizer: the tokenizer that the store was made with. None: the store's own copy.
         {options}
+        num_steps: the number of batches, from 0, in which `masked_lm_prob` falls if it is FIRST:LAST (or a pair). Later
+            batches have the last fraction. All batches have the P of the first.
         shuffle: "global" shuffles all instances of an epoch. "blocks" shuffles blocks of about a million tokens, and
             then the instances of each 64 blocks, for a store that is larger than the memory: batches that follow each
             other then read 128 MiB of it.
@@ -264,7 +266,7 @@ class InstanceStream(BatchSource):
         *,
         tokenizer: Tokenizer | None = None,
         max_predictions_per_seq: int | None = StreamOptions.max_predictions_per_seq,
-        masked_lm_prob: float = StreamOptions.masked_lm_prob,
+        masked_lm_prob: float | str | tuple[float, float] = StreamOptions.masked_lm_prob,
         short_seq_prob: float = StreamOptions.short_seq_prob,
         ngram: int = StreamOptions.ngram,
         favor_shorter_ngram: bool = StreamOptions.favor_shorter_ngram,
@@ -275,11 +277,19 @@ class InstanceStream(BatchSource):
         single_segment: SingleSegment = StreamOptions.single_segment,
         cross_segment_words: bool = StreamOptions.cross_segment_words,
         replace_with_special: bool = StreamOptions.replace_with_special,
+        num_steps: int | None = None,
         shuffle: Shuffle = InstanceOptions.shuffle,
         seed: int = 12345,
         num_threads: int | None = None,
     ) -> None:
         chosen = StreamOptions.pick(locals())
+        first, last = chosen.fractions
+        fall = None
+        if first != last:
+            if num_steps is None:
+                msg = f"masked_lm_prob={chosen.masked_lm_prob!r} falls in `num_steps` batches; pass `num_steps` too"
+                raise AlbertFastError(msg, kind="option", option="num_steps")
+            fall = (last, _checks.integer("num_steps", num_steps, 1))
         order = options_of(InstanceOptions)["shuffle"].check(shuffle)
         if not isinstance(store, TokenStore):
             store = TokenStore(store)
@@ -287,6 +297,7 @@ class InstanceStream(BatchSource):
             _checks.instance("tokenizer", tokenizer, Tokenizer, "an albert_fast.Tokenizer")
         options = {
             **chosen.as_dict(),
+            "masked_lm_prob": first,
             "max_predictions_per_seq": chosen.predictions,
             "random_seed": _checks.seed(seed),
             "shuffle": order,
@@ -295,6 +306,7 @@ class InstanceStream(BatchSource):
             "store": store,
             "batch_size": _checks.integer("batch_size", batch_size, 1),
             "options": json.dumps(options),
+            "fall": fall,
             "tokenizer": tokenizer,
         }
         super().__init__(arguments, num_threads)
@@ -304,6 +316,7 @@ class InstanceStream(BatchSource):
             arguments["store"],
             arguments["batch_size"],
             arguments["options"],
+            fall=arguments.get("fall"),
             tokenizer=arguments["tokenizer"],
             num_threads=self.num_threads,
         )

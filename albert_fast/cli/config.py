@@ -24,7 +24,7 @@ from albert_fast import json_text
 from albert_fast.cli.commands import STAGES
 from albert_fast.cli.common import UsageError, warn
 from albert_fast.errors import AlbertFastError
-from albert_fast.options.base import Option, Stage, options_of
+from albert_fast.options.base import Option, Stage, is_fall, options_of
 from albert_fast.paths import as_path
 
 ALBERT_CONFIG_KEYS = frozenset(
@@ -272,13 +272,14 @@ def _convert(path: Path, key: str, value: Any, option: Option) -> Any:
 
 
 def _convert_one(path: Path, key: str, value: Any, option: Option) -> Any:
-    wanted = _number(value) if option.kind in {int, float} else value
+    falls = option.falls and is_fall(value)
+    wanted = _number(value) if option.kind in {int, float} and not falls else value
     if option.kind is int and isinstance(wanted, float) and wanted == int(wanted):
         wanted = int(wanted)
     try:
         found = option.check(wanted)
-    except AlbertFastError:
-        raise _wrong(path, key, option.rule, value) from None
+    except AlbertFastError as error:
+        raise _wrong(path, key, error.rule or option.rule, value) from None
     if option.many:
         (found,) = found
     return str(found) if isinstance(found, Path) else found

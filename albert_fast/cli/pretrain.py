@@ -16,6 +16,7 @@ from albert_fast.cli.tokenizer_file import warn_of_boundary
 from albert_fast.cli.training import model_config, quiet_start, require_tensorflow
 from albert_fast.errors import option_error
 from albert_fast.options import Pretrain, TrainingOptions
+from albert_fast.options.base import is_fall
 from albert_fast.text import number
 from trainer.folder import CHECKPOINTS, COMPILED, empty, is_run
 from trainer.report.trackers.follow import Trackers
@@ -47,6 +48,12 @@ def pretrain(options: Pretrain, given: frozenset[str]) -> None:
         raise UsageError("pass either --tokens STORE or --records GLOB to train on")
     if options.model is None:
         raise UsageError("pass --model base, large, xlarge, xxlarge, tiny or an albert_config.json")
+    if options.budget_hours is not None and "num_train_steps" in given:
+        raise UsageError("pass either --budget-hours or --num-train-steps, which it decides; remove one")
+    if options.records and is_fall(options.masked_lm_prob):
+        raise UsageError(
+            f"--masked-lm-prob {options.masked_lm_prob} needs --tokens: records keep the masks that they were made with"
+        )
     if options.tokens is not None and options.tokens.is_file():
         raise CommandError(
             f"--tokens must be a token store (a directory), got the file {options.tokens}; make a store of it with: "
@@ -242,7 +249,13 @@ def _training_data(options: Pretrain, batch_size: int, vocab_size: int | None = 
             warn_of_boundary(store_tokenizer(options.tokens), "albert")
         with fetching([options.tokens], options) as how:
             return data.from_tokens(
-                options.tokens, batch_size, {**instances.as_dict(), **order}, seed, how, num_threads=threads
+                options.tokens,
+                batch_size,
+                {**instances.as_dict(), **order},
+                seed,
+                options.num_train_steps,
+                how,
+                num_threads=threads,
             )
     with fetching(options.records, options) as how:
         found = data.from_records(

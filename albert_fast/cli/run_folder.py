@@ -67,5 +67,7 @@ def check_kept(directory: Path, init_checkpoint: Path) -> None:
 
 def describe(directory: Path, options: Pretrain, model: "ModelConfig", training: "Data") -> None:
     """Writes what the run is, next to its outputs: options, model, tokenizer."""
-    write_config(directory, "pretrain", options)
+    # With a budget, another start must not take the default for a number that the user gave.
+    resolved = {} if options.budget_hours is None else {"num_train_steps": None}
+    write_config(directory, "pretrain", options, resolved=resolved)
     write_model(directory, model.to_json(), training.tokenizer_files)

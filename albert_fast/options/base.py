@@ -72,6 +72,8 @@ class Option:
     """Whether the command line only has this name, without its --no- form."""
     argument: bool
     """Whether the option is a positional argument on the command line."""
+    falls: bool
+    """Whether a number may also be FIRST:LAST, a fraction that falls from the first to the last. It is kept as text."""
 
     @property
     def flag(self) -> str:
@@ -145,6 +147,8 @@ class Option:
         if self.kind is int:
             return self._in_range(value, _integer(value))
         if self.kind is float:
+            if self.falls and is_fall(value):
+                return self._check_fall(value)
             return self._in_range(value, _number(value))
         if self.kind is Path and isinstance(value, str | os.PathLike):
             # An empty path would mean the current directory.
@@ -160,6 +164,20 @@ class Option:
             raise self.error(value)
         return value
 
+    def _check_fall(self, value: Any) -> float | str:
+        """Returns FIRST:LAST in the form in which it is compared, or one number if both are equal."""
+        refused = option_error(self.name, "two fractions FIRST:LAST with 1 >= FIRST >= LAST > 0", value)
+        try:
+            numbers = [float(part) for part in (value.split(":") if isinstance(value, str) else value)]
+        except (TypeError, ValueError):
+            raise refused from None
+        if len(numbers) != 2 or not all(math.isfinite(number) for number in numbers):
+            raise refused
+        first, last = numbers
+        if not 1 >= first >= last > 0:
+            raise refused
+        return first if first == last else f"{first!r}:{last!r}"
+
     def _in_range(self, value: Any, number: float | None) -> float:
         if number is None:
             raise self.error(value)
@@ -169,6 +187,11 @@ class Option:
         if high is not None and (number > high or (self.below and number == high)):
             raise self.error(value)
         return number
+
+
+def is_fall(value: Any) -> bool:
+    """Returns whether this is meant to be FIRST:LAST: text with a colon, or a pair."""
+    return ":" in value if isinstance(value, str) else isinstance(value, tuple | list)
 
 
 def is_bool(value: Any) -> bool:
@@ -229,6 +252,7 @@ def option(
     flags: tuple[str, ...] = (),
     only: bool = False,
     argument: bool = False,
+    falls: bool = False,
 ) -> Any:
     """Defines a field of a `Stage`. The arguments are the attributes of `Option`."""
     known = {
@@ -243,6 +267,7 @@ def option(
         "flags": flags,
         "only": only,
         "argument": argument,
+        "falls": falls,
     }
     return dataclasses.field(default=default, metadata={_KEY: known}, kw_only=True)
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Literal
 
 from albert_fast.errors import AlbertFastError, option_error
-from albert_fast.options.base import Stage, option
+from albert_fast.options.base import Stage, is_fall, option, options_of
 
 INSTANCES = "Instances"
 MASKS = "Masks"
@@ -75,6 +75,12 @@ class MaskRules(Stage):
         False, "Let a random replacement be any piece, including [CLS] and <pad>.", MASKS
     )
 
+    def __post_init__(self) -> None:
+        if is_fall(self.masked_lm_prob) and not options_of(type(self))["masked_lm_prob"].falls:
+            advice = "only pretrain with `tokens` and InstanceStream take FIRST:LAST"
+            raise option_error("masked_lm_prob", "one number from 0 to 1", self.masked_lm_prob, advice)
+        super().__post_init__()
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MaskOptions(MaskRules):
@@ -94,16 +100,49 @@ class MaskOptions(MaskRules):
 class StreamOptions(MaskOptions, InstanceShape):
     """The instance options of `InstanceStream` and `pretrain --tokens`."""
 
+    masked_lm_prob: float | str = option(  # type: ignore[assignment]
+        0.15,
+        "Fraction of the tokens in an instance to mask. FIRST:LAST, such as 0.3:0.15, makes it fall on a straight "
+        "line from the first step to the last.",
+        MASKS,
+        metavar="FRACTION[:LAST]",
+        low=0,
+        high=1,
+        falls=True,
+    )
+
     def validate(self) -> None:
         most = self.max_predictions_per_seq
         if most is not None and most > self.max_seq_length:
-            raise too_many_predictions(most, self.max_seq_length, self.masked_lm_prob)
+            raise too_many_predictions(most, self.max_seq_length, self.fractions[0])
+
+    @property
+    def fractions(self) -> tuple[float, float]:
+        """The fractions of the tokens to mask in the first step and in the last."""
+        return fractions(self.masked_lm_prob)
 
     @property
     def predictions(self) -> int:
-        """The maximum number of masked tokens in an instance, as set or as `masked_lm_prob` gives it."""
+        """The maximum number of masked tokens in an instance, as set or as `masked_lm_prob` gives it at first."""
         most = self.max_predictions_per_seq
-        return max(1, round(self.masked_lm_prob * self.max_seq_length)) if most is None else most
+        return max(1, round(self.fractions[0] * self.max_seq_length)) if most is None else most
+
+
+def fractions(masked_lm_prob: float | str) -> tuple[float, float]:
+    """Returns the first and the last fraction of a checked `masked_lm_prob`."""
+    first, _, last = str(masked_lm_prob).partition(":")
+    return float(first), float(last or first)
+
+
+def fraction_at(masked_lm_prob: float | str, step: int, num_steps: int) -> float:
+    """Returns the fraction of the tokens to mask in `step`, from 0, out of `num_steps`. It does not fall after these.
+
+    The core (`batches::stream::Fall`) computes the same value.
+    """
+    first, last = fractions(masked_lm_prob)
+    if step < num_steps - 1:
+        return first + (last - first) * (step / (num_steps - 1))
+    return first if step == 0 else last
 
 
 def too_many_predictions(most: int, length: int, fraction: float) -> AlbertFastError:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from albert_fast.errors import option_error
-from albert_fast.options.base import REQUIRED, Stage, option, options_of
+from albert_fast.options.base import REQUIRED, Stage, is_fall, option, options_of
 from albert_fast.options.instances import INSTANCES, MASKS, StreamOptions
 from albert_fast.options.shared import (
     INPUT,
@@ -30,11 +30,16 @@ CHECKPOINTS = "Checkpoints and metrics"
 
 Tracker = Literal["wandb", "mlflow", "trackio", "tensorboard"]
 Optimizer = Literal["lamb", "adamw"]
+LearningRateSchedule = Literal["polynomial", "wsd", "cosine"]
+"""Ways for the learning rate to fall after warmup. "polynomial" is the reference's, "wsd" is warmup-stable-decay."""
 Precision = Literal["bf16", "float32", "tf32"]
 Attention = Literal["plain", "autodiff", "cudnn"]
 """Ways to compute attention. "plain" is matrix products with our own gradient. "autodiff" is the same products with
 TensorFlow's gradient, which keeps more in memory. "cudnn" is cuDNN's fused kernels, which need a GPU, bf16 and no
 attention dropout."""
+
+LEAST_MEASURED = 10
+"""The minimum number of steps of warmup, in which a run with `budget_hours` measures its speed."""
 
 MOST_WIDTHS = 8
 """The maximum number of widths that a user may choose, because each is compiled."""
@@ -52,14 +57,52 @@ class TrainingOptions(Stage):
         0.00176, "Peak learning rate, reached at the end of warmup.", TRAINING, metavar="RATE", low=0, above=True
     )
     num_train_steps: int = option(
-        125_000, "Number of steps. The learning rate falls to 0 at the last one.", TRAINING, low=1
+        125_000, "Number of steps. The learning rate falls until the last one.", TRAINING, low=1
+    )
+    budget_hours: float | None = option(
+        None,
+        "Train for about this many hours, restarts included, instead of --num-train-steps. The number of steps follows "
+        "from the speed that the run measures during warmup.",
+        TRAINING,
+        metavar="HOURS",
+        low=0,
+        above=True,
+        shown="no budget",
     )
     num_warmup_steps: int = option(
         3_125, "Number of steps over which the learning rate rises to its peak.", TRAINING, low=0
     )
     start_warmup_step: int = option(0, "Step at which warmup starts. The learning rate is 0 before.", TRAINING, low=0)
+    learning_rate_schedule: LearningRateSchedule = option(
+        "polynomial",
+        "How the learning rate falls after warmup. polynomial is the schedule of google-research/ALBERT. wsd "
+        "(warmup-stable-decay) keeps the peak until the last --decay-fraction of the steps. cosine is half a wave.",
+        TRAINING,
+    )
     poly_power: float = option(
-        1.0, "Exponent of the decay of the learning rate. 1 means a straight line.", TRAINING, low=0, above=True
+        1.0,
+        "Exponent of the decay of the learning rate with polynomial. 1 means a straight line.",
+        TRAINING,
+        low=0,
+        above=True,
+    )
+    decay_fraction: float = option(
+        0.1,
+        "Fraction of the steps, at the end, in which the learning rate falls with wsd.",
+        TRAINING,
+        metavar="FRACTION",
+        low=0,
+        above=True,
+        high=1,
+    )
+    final_learning_rate_fraction: float = option(
+        0.0,
+        "Fraction of the peak that the learning rate falls to.",
+        TRAINING,
+        metavar="FRACTION",
+        low=0,
+        high=1,
+        below=True,
     )
     weight_decay: float = option(
         0.01, "Weight decay: this multiple of each weight is added to its update.", TRAINING, low=0
@@ -145,10 +188,16 @@ class TrainingOptions(Stage):
     )
 
     def validate(self) -> None:
-        end = self.start_warmup_step + self.num_warmup_steps
-        if end > self.num_train_steps:
-            left = self.num_train_steps - self.start_warmup_step
-            rule = f"at most {left}, so that warmup ends within num_train_steps ({self.num_train_steps})"
+        for name, schedule in (("poly_power", "polynomial"), ("decay_fraction", "wsd")):
+            # The default is in every configuration that a run writes.
+            default = options_of(TrainingOptions)[name].default
+            if self.learning_rate_schedule != schedule and getattr(self, name) != default:
+                rule = f"{default:g} unless learning_rate_schedule is {schedule}"
+                raise option_error(name, rule, getattr(self, name))
+        if self.budget_hours is None:
+            check_warmup(self, self.num_train_steps)
+        elif self.num_warmup_steps < LEAST_MEASURED:
+            rule = f"at least {LEAST_MEASURED} with budget_hours, because the run measures its speed during warmup"
             raise option_error("num_warmup_steps", rule, self.num_warmup_steps)
         self.chosen_widths()  # raises if it cannot read them
 
@@ -168,6 +217,36 @@ class TrainingOptions(Stage):
         if len(found) > MOST_WIDTHS:
             raise option_error("widths", f"at most {MOST_WIDTHS} numbers, because each is compiled", len(found))
         return found
+
+
+def decay_steps(options: Any, num_train_steps: int) -> int:
+    """Returns the number of steps, at the end, in which wsd's learning rate falls, at least 1.
+
+    Args:
+        options: anything with `decay_fraction`.
+        num_train_steps: the number of all steps.
+    """
+    return max(1, round(float(options.decay_fraction) * num_train_steps))
+
+
+def check_warmup(options: Any, num_train_steps: int) -> None:
+    """Refuses a warmup that does not end before the run, or with wsd before the decay.
+
+    Args:
+        options: anything with the fields of a schedule.
+        num_train_steps: the number of all steps.
+
+    Raises:
+        AlbertFastError: the warmup is too long.
+    """
+    end, total = options.start_warmup_step + options.num_warmup_steps, num_train_steps
+    rule = "at most {left}, so that warmup ends within num_train_steps ({total})"
+    if options.learning_rate_schedule == "wsd":
+        total -= decay_steps(options, num_train_steps)
+        rule = "at most {left}, so that warmup ends before the decay, which begins at step {total}"
+    if end > total:
+        rule = rule.format(left=total - options.start_warmup_step, total=total)
+        raise option_error("num_warmup_steps", rule, options.num_warmup_steps)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -296,6 +375,9 @@ class Pretrain(
         for name in ("tracker_project", "tracker_name"):
             if getattr(self, name) == "":
                 raise option_error(name, "a name", "")
+        if is_fall(self.masked_lm_prob) and self.budget_hours is not None:
+            advice = "a fraction that falls needs the number of steps from the start: pass num_train_steps instead"
+            raise option_error("masked_lm_prob", "one number with budget_hours", self.masked_lm_prob, advice)
         if self.max_seq_length is not None:
             StreamOptions.validate(self)
 

@@ -204,6 +204,7 @@ def test_keys_of_other_programs_in_the_model_are_left_to_its_reader(tmp_path: Pa
         ("ngram: [3]", ": ngram must be a whole number from 1 to 64, got [3] (list)"),
         ("ngram: 0", ": ngram must be a whole number from 1 to 64, got 0 (number)"),
         ("masked_lm_prob: .nan", ": masked_lm_prob must be a number from 0 to 1, got NaN (number)"),
+        ("masked_lm_prob: 0.3:0.15", ': masked_lm_prob must be a number from 0 to 1, got "0.3:0.15" (string)'),
         ("masked_lm_prob: 1.5", ": masked_lm_prob must be a number from 0 to 1, got 1.5 (number)"),
         ("do_permutation: 1", ": do_permutation must be true or false, got 1 (number)"),
         ('do_permutation: "false"', ': do_permutation must be true or false, got "false" (string)'),

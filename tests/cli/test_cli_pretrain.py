@@ -161,6 +161,54 @@ def test_which_model(command: Command, material: Material) -> None:
             "--num-warmup-steps must be at most 12, so that warmup ends within --num-train-steps (12), got 13",
         ),
         (
+            {"num_warmup_steps": 10, "learning_rate_schedule": "wsd", "decay_fraction": 0.25},
+            (
+                "--num-warmup-steps must be at most 9, so that warmup ends before the decay, which begins at step 9, "
+                "got 10"
+            ),
+        ),
+        ({"decay_fraction": 0.2}, "--decay-fraction must be 0.1 unless --learning-rate-schedule is wsd, got 0.2"),
+        (
+            {"learning_rate_schedule": "cosine", "poly_power": 2},
+            "--poly-power must be 1 unless --learning-rate-schedule is polynomial, got 2",
+        ),
+        ({"decay_fraction": 0}, "--decay-fraction must be a number above 0 and at most 1, got 0"),
+        ({"decay_fraction": 1.5}, "--decay-fraction must be a number above 0 and at most 1, got 1.5"),
+        (
+            {"final_learning_rate_fraction": 1},
+            "--final-learning-rate-fraction must be a number of at least 0 and below 1, got 1",
+        ),
+        (
+            {"learning_rate_schedule": "linear"},
+            "--learning-rate-schedule must be one of polynomial, wsd, cosine, got 'linear'",
+        ),
+        (
+            {"budget_hours": 1, "num_warmup_steps": 10},
+            "pass either --budget-hours or --num-train-steps, which it decides; remove one",
+        ),
+        ({"budget_hours": 0}, "--budget-hours must be a number above 0, got 0"),
+        (
+            {"budget_hours": 1, "num_train_steps": None},
+            (
+                "--num-warmup-steps must be at least 10 with --budget-hours, because the run measures its speed during "
+                "warmup, got 2"
+            ),
+        ),
+        (
+            {"budget_hours": 1, "num_train_steps": None, "num_warmup_steps": 10, "masked_lm_prob": "0.3:0.15"},
+            (
+                "--masked-lm-prob must be one number with --budget-hours, got '0.3:0.15'; a fraction that falls needs "
+                "the number of steps from the start: pass --num-train-steps instead"
+            ),
+        ),
+        *(
+            (
+                {"masked_lm_prob": value},
+                f"--masked-lm-prob must be two fractions FIRST:LAST with 1 >= FIRST >= LAST > 0, got '{value}'",
+            )
+            for value in ("0.3:0.15:0.1", "0:0.15", "0.15:0.3", "1.5:0.15", "0.3:", "0.3:0")
+        ),
+        (
             {"start_warmup_step": 11},
             "--num-warmup-steps must be at most 1, so that warmup ends within --num-train-steps (12), got 2",
         ),
@@ -214,6 +262,23 @@ def test_sizes_that_disagree(command: Command, material: Material) -> None:
     Path("one.json").write_text(json.dumps(MODEL | {"type_vocab_size": 1}))
     told = refused(command, *arguments(material, Path("run"), model="one.json"))
     assert "type_vocab_size must be at least 2" in told
+
+
+def test_masks_of_records_do_not_fall(command: Command, material: Material) -> None:
+    words = arguments(material, Path("run"), records=material.records)
+    told = refused(command, *words, "--masked-lm-prob", "0.3:0.15")
+    assert told == "--masked-lm-prob has no effect without --tokens; remove it"
+    Path("masks.yaml").write_text("masked_lm_prob: 0.3:0.15\n")
+    told = refused(command, *words, "--config", "masks.yaml")
+    assert told == "--masked-lm-prob 0.3:0.15 needs --tokens: records keep the masks that they were made with"
+
+
+def test_records_are_made_with_one_fraction(command: Command, material: Material) -> None:
+    told = refused(command, "make-records", material.store, "--output-dir", "run", "--masked-lm-prob", "0.3:0.15")
+    assert told == (
+        "--masked-lm-prob must be one number from 0 to 1, got '0.3:0.15'; only pretrain with --tokens and "
+        "InstanceStream take FIRST:LAST"
+    )
 
 
 @pytest.mark.parametrize("option", ["tokens", "records", "eval_records"])

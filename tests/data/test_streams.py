@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from albert_fast import AlbertFastError, BatchSource, InstanceStream, Tokenizer, TokenStore, tokenize
+from albert_fast.options import InstanceOptions, MaskOptions
+from albert_fast.options.instances import fraction_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -324,6 +327,68 @@ def test_new_masks_every_epoch(tmp_path: Path, tokenizer: Tokenizer) -> None:
     assert len({tuple(epoch) for epoch in epochs}) > 30
     first_lengths = {int(stream.batch(k)["next_sentence_labels"].sum()) for k in range(40)}
     assert first_lengths == {0, 1, 2}
+
+
+FALL: dict[str, Any] = {"masked_lm_prob": "0.30:0.15", "num_steps": 11}
+
+
+def test_masks_fall_from_step_to_step(store: TokenStore) -> None:
+    # Single tokens are masked, so their number is exactly the fraction.
+    stream = InstanceStream(store, 32, 64, **FALL, do_whole_word_mask=False, ngram=1)
+    assert stream.max_predictions == 19
+    for k in (0, 1, 5, 9, 10, 11, 1000):
+        fraction = fraction_at("0.3:0.15", k, 11)
+        assert fraction == pytest.approx(0.3 - 0.15 * min(k, 10) / 10, rel=1e-12)
+        batch = stream.batch(k)
+        counts = batch["input_mask"].sum(axis=1)
+        assert counts.max() > 40
+        expected = np.maximum(1, np.round(counts * fraction))
+        assert batch["masked_lm_weights"].sum(axis=1).tolist() == expected.tolist()
+    # Only the masks fall: the instances are the same.
+    constant = InstanceStream(store, 32, 64, masked_lm_prob=0.3, do_whole_word_mask=False, ngram=1)
+    assert same(stream.batch(0), constant.batch(0))
+    assert not same(stream.batch(1), constant.batch(1))
+    assert np.array_equal(stream.batch(10)["input_mask"], constant.batch(10)["input_mask"])
+
+
+def test_masks_that_fall_depend_on_the_step_only(store: TokenStore) -> None:
+    stream = InstanceStream(store, 8, 64, **FALL, seed=3)
+    again = pickle.loads(pickle.dumps(stream))
+    for start, step in ((0, 1), (7, 1), (3, 2)):
+        for k, batch in zip(range(start, 13, step), again.batches(start, 13, step, num_threads=3), strict=True):
+            assert same(batch, stream.batch(k))
+    for count in (2, 3):
+        whole = InstanceStream(store, 8 * count, 64, **FALL, seed=3)
+        for k in (0, 6, 10, 12):
+            parts = [rows(stream.shard(index, count).batch(k)) for index in range(count)]
+            expected = rows(whole.batch(k))
+            assert [parts[row % count][row // count] for row in range(8 * count)] == expected
+    for value in ((0.3, 0.15), [0.3, 0.15], "0.3:.15"):
+        assert same(InstanceStream(store, 8, 64, **{**FALL, "masked_lm_prob": value}, seed=3).batch(5), stream.batch(5))
+    equal = InstanceStream(store, 8, 64, masked_lm_prob=(0.15, 0.15))
+    assert same(equal.batch(3), InstanceStream(store, 8, 64).batch(3))
+
+
+@pytest.mark.parametrize(
+    "value", ["0.3:0.15:0.1", "0:0.15", "0.15:0.3", "1.5:0.1", "0.3:0", "0.3:nan", "a:b", ":", (0.3,)]
+)
+def test_masks_that_cannot_fall(value: Any, store: TokenStore) -> None:
+    rule = re.escape("masked_lm_prob must be two fractions FIRST:LAST with 1 >= FIRST >= LAST > 0, got ")
+    with pytest.raises(AlbertFastError, match=f"^{rule}"):
+        InstanceStream(store, 8, 64, masked_lm_prob=value, num_steps=10)
+
+
+def test_masks_that_fall_need_the_number_of_steps(store: TokenStore) -> None:
+    with pytest.raises(
+        AlbertFastError, match=r"^masked_lm_prob='0\.3:0\.15' falls in `num_steps` batches; pass `num_s"
+    ):
+        InstanceStream(store, 8, 64, masked_lm_prob=(0.3, 0.15))
+    with pytest.raises(AlbertFastError, match=r"^num_steps must be a whole number .*, got 0"):
+        InstanceStream(store, 8, 64, masked_lm_prob=(0.3, 0.15), num_steps=0)
+    advice = "only pretrain with `tokens` and InstanceStream take FIRST:LAST"
+    for stage in (MaskOptions, InstanceOptions):
+        with pytest.raises(AlbertFastError, match=f"^masked_lm_prob must be one number from 0 to 1, .*; {advice}$"):
+            stage(masked_lm_prob="0.3:0.15")  # type: ignore[arg-type]
 
 
 def test_options_act(store: TokenStore, tokenizer: Tokenizer) -> None:

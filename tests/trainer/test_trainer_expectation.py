@@ -8,7 +8,16 @@ import pytest
 from trainer.model.config import PRESETS
 from trainer.model.flops import training_flops
 from trainer.run import packing
-from trainer.run.expectation import LONG, Expectation, advice, expect, padding_line, peak_fraction, time_line
+from trainer.run.expectation import (
+    LONG,
+    Expectation,
+    advice,
+    expect,
+    padding_line,
+    peak_fraction,
+    rate_line,
+    time_line,
+)
 from trainer.run.packing import Sizes, Width
 
 BASE = PRESETS["base"]
@@ -88,6 +97,45 @@ def test_what_takes_more_than_a_month_is_a_warning_with_a_remedy() -> None:
     said, warning = time_line(LONG + 1, "NVIDIA H100", "Try more GPUs", gpu=True)
     assert warning
     assert said == "on NVIDIA H100 the run would take about 30 days. Try more GPUs"
+
+
+@pytest.mark.parametrize(
+    ("batch", "rate", "fitting"),
+    [
+        (4096, 0.00176, None),
+        # One of them is the default.
+        (1024, 0.00176, "0.00088"),
+        (256, 0.00176, "0.00044"),
+        (2048, 0.00176, "0.00124"),
+        (6144, 0.00176, None),
+        (32_768, 0.00176, "0.00498"),
+        (4096, 0.01, "0.00176"),
+        (4096, 0.0002, "0.00176"),
+        (4096, 0.0015, None),
+        # Both were chosen: twice the rate, or half of it, may be meant.
+        (1024, 0.00088, None),
+        (1024, 0.00044, None),
+        (256, 0.00088, None),
+        (256, 0.001, "0.00044"),
+        (1024, 0.0004, "0.00088"),
+        (64, 0.00022, None),
+    ],
+)
+def test_a_rate_that_does_not_fit_the_batch(batch: int, rate: float, fitting: str | None) -> None:
+    said = rate_line("lamb", batch, rate)
+    if fitting is None:
+        assert said == ""
+        return
+    assert said == (
+        f"learning_rate={rate:g} does not fit batch_size={batch}: by the square-root rule for LAMB, "
+        f"learning_rate={fitting} does"
+    )
+    # What it names is taken without a word.
+    assert rate_line("lamb", batch, float(fitting)) == ""
+
+
+def test_there_is_no_such_rule_for_adamw() -> None:
+    assert rate_line("adamw", 16, 0.00176) == ""
 
 
 def test_the_remedy_is_one_that_there_is() -> None:

@@ -251,7 +251,15 @@ def test_tf1_has_the_references_names(command: Command) -> None:
 def test_the_card_says_what_the_checkpoint_knows(command: Command, tmp_path: Path) -> None:
     facts = {
         "data": {"kind": "tokens", "digest": "f00", "instances": 4321, "max_seq_length": 64, "masked_lm_prob": 0.15},
-        "options": {"optimizer": "lamb", "learning_rate": 0.00176, "batch_size": 4096, "num_train_steps": 10},
+        "options": {
+            "optimizer": "lamb",
+            "learning_rate": 0.00176,
+            "batch_size": 4096,
+            "num_train_steps": 10,
+            "learning_rate_schedule": "wsd",
+            "poly_power": 1.0,
+            "decay_fraction": 0.2,
+        },
         "init_checkpoint": str(tmp_path / "secret"),
         "resolved": {"precision": "bf16"},
     }
@@ -279,6 +287,8 @@ def test_the_card_says_what_the_checkpoint_knows(command: Command, tmp_path: Pat
         "| steps | 7 |",
         "| peak learning rate | 0.00176 |",
         "| batch size (instances) | 4,096 |",
+        "| schedule of the learning rate | wsd |",
+        "| fraction of the steps in which the learning rate decays | 0.2 |",
         "| precision | bf16 |",
         "| masked-LM accuracy | 0.4321 |",
         "| sentence-order accuracy | 0.9000 |",
@@ -288,6 +298,7 @@ def test_the_card_says_what_the_checkpoint_knows(command: Command, tmp_path: Pat
     ):
         assert row in text, row
     assert str(tmp_path) not in card
+    assert "exponent" not in card
     # By itself a checkpoint knows less, and the card says so.
     golden_run(Path("bare"), step=0)
     assert command("export", "--checkpoint", "bare", "--output-dir", "plain").code == 0

@@ -56,6 +56,10 @@ def test_amounts_have_three_digits(value: float | None, text: str) -> None:
     assert amount(value) == text
 
 
+def test_the_fraction_of_masked_tokens_is_shown_if_it_changes() -> None:
+    assert ", lr 6.80e-04, masked 22.5%, " in plain_line({**LINE, "masked_lm_prob": 0.225}, 125_000, None)
+
+
 def test_a_plain_line_has_every_figure() -> None:
     assert plain_line(LINE, 125_000, 33_120) == (
         "step 1,200 of 125,000 (1.0%): MLM loss 6.213 acc 0.124, SOP loss 0.689 acc 0.541, lr 6.80e-04, "

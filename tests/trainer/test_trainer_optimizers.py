@@ -198,8 +198,94 @@ def test_rates_everywhere(total: int, step: int, warm: float, start: float, powe
     assert float(schedule(step)) == pytest.approx(expected_rate(schedule, step), rel=1e-5, abs=1e-12)
 
 
+WSD: dict[str, Any] = {"learning_rate_schedule": "wsd", "decay_fraction": 0.2}
+COSINE: dict[str, Any] = {"learning_rate_schedule": "cosine"}
+
+
+def test_rates_of_wsd_by_hand() -> None:
+    schedule = Schedule(0.5, 100, 10, **WSD)
+    rates = {step: float(schedule(step)) for step in (0, 5, 9, 10, 50, 80, 85, 99, 100, 200)}
+    assert rates == pytest.approx(
+        {0: 0, 5: 0.25, 9: 0.45, 10: 0.5, 50: 0.5, 80: 0.5, 85: 0.25, 99: 0.5 * (1 - 0.95**0.5), 100: 0, 200: 0},
+        rel=1e-6,
+    )
+    # The whole run is decay.
+    whole = Schedule(1.0, 16, 0, learning_rate_schedule="wsd", decay_fraction=1.0)
+    assert [float(whole(step)) for step in (0, 4, 9, 16)] == pytest.approx([1, 0.5, 0.25, 0])
+    # At least one step falls: the one after the last.
+    short = Schedule(1.0, 10, 0, learning_rate_schedule="wsd", decay_fraction=0.01)
+    assert [float(short(step)) for step in (8, 9, 10)] == [1, 1, 0]
+
+
+def test_rates_of_cosine_by_hand() -> None:
+    schedule = Schedule(0.5, 110, 10, **COSINE)
+    rates = {step: float(schedule(step)) for step in (0, 5, 10, 35, 60, 85, 110, 111)}
+    expected = {0: 0, 5: 0.25, 10: 0.5, 35: 0.25 * (1 + 0.5**0.5), 60: 0.25, 85: 0.25 * (1 - 0.5**0.5), 110: 0, 111: 0}
+    assert rates == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    # Without warmup, a start of it has no effect.
+    assert float(Schedule(1.0, 100, 0, start_warmup_step=50, **COSINE)(50)) == pytest.approx(0.5)
+    assert float(Schedule(1.0, 100, 10, start_warmup_step=40, **COSINE)(75)) == pytest.approx(0.5)
+    # Warmup to the end.
+    assert float(Schedule(1.0, 10, 10, **COSINE)(9)) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("kind", ["polynomial", "wsd", "cosine"])
+def test_the_rate_falls_to_a_fraction_of_the_peak(kind: Any) -> None:
+    zero = Schedule(0.5, 100, 10, learning_rate_schedule=kind)
+    tenth = Schedule(0.5, 100, 10, learning_rate_schedule=kind, final_learning_rate_fraction=0.1)
+    for step in (0, 5, 9):
+        assert float(tenth(step)) == float(zero(step))
+    for step in (10, 50, 95, 100, 101):
+        assert float(tenth(step)) == pytest.approx(0.05 + 0.9 * float(zero(step)), rel=1e-6)
+
+
+@given(
+    st.sampled_from(["wsd", "cosine"]),
+    st.integers(1, 10**6),
+    st.floats(0, 1),
+    st.floats(0, 0.5),
+    st.floats(0.001, 0.5),
+    st.floats(0, 0.9),
+)
+def test_rates_are_continuous_and_fall(
+    kind: Any, total: int, at: float, warm: float, decay: float, final: float
+) -> None:
+    warmup = int(warm * total)
+    decay = decay if kind == "wsd" else 0.1
+    if kind == "wsd" and warmup + max(1, round(decay * total)) > total:
+        return
+    schedule = Schedule(1.0, total, warmup, 1.0, 0, kind, decay, final)
+    step = warmup + int(at * (total - warmup))
+    here, after = float(schedule(step)), float(schedule(step + 1))
+    assert final - 1e-6 <= after <= here + 1e-6 <= 1 + 2e-6
+    assert float(schedule(warmup)) == pytest.approx(1, abs=1e-6) or warmup == total
+    assert float(schedule(total)) == pytest.approx(final, abs=1e-6)
+    if warmup:
+        assert float(schedule(warmup - 1)) == pytest.approx((warmup - 1) / warmup, abs=1e-6)
+    # No step falls by more than the steepest one: the last of wsd, or the middle of cosine.
+    fall = max(1, round(decay * total)) if kind == "wsd" else max(1, total - warmup)
+    assert here - after <= (1 - final) * (1 / fall**0.5 if kind == "wsd" else 1.6 / fall) + 1e-6
+
+
+def test_before_its_decay_wsd_does_not_depend_on_the_number_of_steps() -> None:
+    short, long = Schedule(0.3, 100, 10, **WSD), Schedule(0.3, 1000, 10, **WSD)
+    assert [float(short(step)) for step in range(81)] == [float(long(step)) for step in range(81)]
+    assert float(short(81)) < float(long(81))
+
+
+@pytest.mark.parametrize("kind", ["polynomial", "wsd", "cosine"])
+def test_during_warmup_no_schedule_depends_on_the_number_of_steps(kind: Any) -> None:
+    short, long = (Schedule(0.3, total, 10, learning_rate_schedule=kind) for total in (20, 10**9))
+    assert [float(short(step)) for step in range(10)] == [float(long(step)) for step in range(10)]
+
+
 def test_rate_in_a_compiled_function() -> None:
-    schedule = Schedule(0.0088, 16, 4, poly_power=0.5)
+    kinds: list[Any] = ["polynomial", "wsd", "cosine"]
+    for kind in kinds:
+        _compare_compiled(Schedule(0.0088, 16, 4, poly_power=0.5, learning_rate_schedule=kind))
+
+
+def _compare_compiled(schedule: Schedule) -> None:
     compiled = tf.function(schedule, jit_compile=True)
     for step in range(18):
         assert difference(compiled(tf.constant(step, tf.int64)), schedule(step)) < 1e-9
@@ -218,6 +304,16 @@ WITHIN = "so that warmup ends within num_train_steps (10)"
         ((0.1, 10, 2, 0.0), "poly_power must be a number above 0, got 0"),
         ((0.1, 10, 2, 1.0, 9), f"num_warmup_steps must be at most 1, {WITHIN}, got 2"),
         ((0.1, 10, 11), f"num_warmup_steps must be at most 10, {WITHIN}, got 11"),
+        (
+            (0.1, 10, 9, 1.0, 0, "wsd", 0.2),
+            "num_warmup_steps must be at most 8, so that warmup ends before the decay, which begins at step 8, got 9",
+        ),
+        ((0.1, 10, 2, 1.0, 0, "linear"), "learning_rate_schedule must be one of polynomial, wsd, cosine, got 'linear'"),
+        ((0.1, 10, 2, 1.0, 0, "wsd", 0.0), "decay_fraction must be a number above 0, got 0"),
+        (
+            (0.1, 10, 2, 1.0, 0, "wsd", 0.1, 1.0),
+            "final_learning_rate_fraction must be a number from 0 to below 1, got 1",
+        ),
     ],
 )
 def test_wrong_schedules_are_refused(arguments: tuple[Any, ...], message: str) -> None:

@@ -173,7 +173,11 @@ def test_a_run_of_months_says_so_first(material: Material, command: Command) -> 
     words = arguments(material, Path("run"), num_train_steps=10**11, max_hours=1e-9)
     found = command(*words)
     assert found.code == 0, found.err
-    (told,) = [line for line in found.err.splitlines() if "warning" in line]
+    fit, told = [line for line in found.err.splitlines() if "warning" in line]
+    assert fit == (
+        "albert-fast: warning: --learning-rate 0.00176 does not fit --batch-size 8: by the square-root rule for LAMB, "
+        "--learning-rate 7.78e-05 does"
+    )
     assert re.search(
         r"warning: no GPU found; on this CPU the run would take about [\d,]+ years\. Try --model tiny, ", told
     )

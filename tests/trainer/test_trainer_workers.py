@@ -318,6 +318,53 @@ def test_the_weakest_worker_decides_the_precision(material: Material, tmp_path: 
     assert (described["precision"], described["workers"]) == ("float32", 2)
 
 
+BUDGET = """
+import json, os, sys
+
+from albert_fast.cli import main
+from trainer.run import budget
+
+
+def decide(options, lines, seconds):
+    assert json.loads(os.environ["TF_CONFIG"])["task"]["index"] == 0
+    return budget.Decision(options.budget_hours, 12, len(lines) * options.log_steps, 0.5, 0.25, seconds)
+
+
+budget.decide = decide
+sys.exit(main(sys.argv[1:]))
+"""
+"""Only the chief knows the speed, and two hours are enough for 12 steps."""
+
+
+def test_all_workers_take_the_number_of_steps_that_the_chief_decides(material: Material, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = arguments(material, run, num_train_steps=None, budget_hours=2, num_warmup_steps=10)
+    addresses = [f"localhost:{port}" for port in ports(2)]
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", BUDGET, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "TF_CONFIG": json.dumps(
+                    {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
+                ),
+            },
+        )
+        for worker in range(2)
+    ]
+    for process in workers:
+        assert "trained for 12 steps" in finish(process)
+    assert steps(run) == [4, 8, 10, 12]
+    assert json.loads((run / "run.json").read_text())["budget"]["decided_at"] == 10
+    # They know it when they start again.
+    for process in start_workers(words):
+        assert "trained for 12 steps" in finish(process)
+
+
 REPLICATED = """
 import sys
 import tensorflow as tf

@@ -30,9 +30,14 @@ _OPTIONS = {
     "num_train_steps": "planned steps",
     "learning_rate": "peak learning rate",
     "num_warmup_steps": "warmup steps",
+    "learning_rate_schedule": "schedule of the learning rate",
     "poly_power": "exponent of the learning rate's decay",
+    "decay_fraction": "fraction of the steps in which the learning rate decays",
+    "final_learning_rate_fraction": "fraction of the peak that the learning rate falls to",
     "weight_decay": "weight decay",
 }
+_SCHEDULE = {"poly_power": "polynomial", "decay_fraction": "wsd"}
+"""The schedule of the learning rate that an option is for."""
 _DATA = {
     "documents": "documents",
     "sentences": "sentences",
@@ -121,7 +126,10 @@ class Card:
     def _training(self) -> str:
         options = self.facts.get("options", {})
         rows: list[tuple[str, Any]] = [("steps", self.step)] if self.step else []
-        rows += [(what, options[key]) for key, what in _OPTIONS.items() if options.get(key) is not None]
+        schedule = options.get("learning_rate_schedule", "polynomial")
+        for key, what in _OPTIONS.items():
+            if options.get(key) is not None and _SCHEDULE.get(key, schedule) == schedule:
+                rows.append((what, options[key]))
         if options.get("random_seed") is not None:
             rows.append(("random seed", str(options["random_seed"])))
         resolved = self.facts.get("resolved", {})

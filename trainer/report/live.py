@@ -58,6 +58,12 @@ def learning_rate(line: Mapping[str, Any]) -> str:
     return UNKNOWN if value is None else f"{value:.2e}"
 
 
+def masked(line: Mapping[str, Any]) -> str:
+    """Format the fraction of masked tokens, with a comma, if it changes in the run. Otherwise, return ""."""
+    value = _number(line, "masked_lm_prob")
+    return "" if value is None else f"masked {percent(value)}, "
+
+
 def speed(line: Mapping[str, Any]) -> str:
     """Format instances and real tokens per second, TFLOP/s and MFU if known, padding, and the time spent on input."""
     compiled, waited = _number(line, "compile_seconds"), _number(line, "input_wait")
@@ -90,7 +96,7 @@ def plain_line(line: Mapping[str, Any], total: int, left: float | None) -> str:
         f"{step_of(line['step'], total)}: "
         f"MLM loss {fixed(line, 'masked_lm_loss')} acc {fixed(line, 'masked_lm_accuracy')}, "
         f"SOP loss {fixed(line, 'sentence_order_loss')} acc {fixed(line, 'sentence_order_accuracy')}, "
-        f"lr {learning_rate(line)}, {speed(line)}"
+        f"lr {learning_rate(line)}, {masked(line)}{speed(line)}"
     )
     return text if left is None else f"{text}, {duration(left)} left"
 
@@ -132,7 +138,8 @@ class Live:
         clock: Callable[[], float] = time.monotonic,
         translate: Callable[[str], str] = str,
     ) -> None:
-        self._total = total
+        self.total = total
+        """Number of steps of the run. It may change when a run with a budget knows it."""
         self._batch_size = batch_size
         self._stream = stream if stream is not None else sys.stderr
         self._terminal = self._stream.isatty() if terminal is None else terminal
@@ -162,7 +169,7 @@ class Live:
         if self._terminal:
             self._draw()
             return
-        text = plain_line(line, self._total, self._left)
+        text = plain_line(line, self.total, self._left)
         if self._last_line is None or now - self._last_line >= LINE_EVERY:
             self._last_line, self._held_back = now, None
             self._print(text)
@@ -201,7 +208,7 @@ class Live:
         counts.
         """
         step = int(line["step"])
-        steps = max(0, self._total - step)
+        steps = max(0, self.total - step)
         if self._first is None:
             self._first = now, step
         else:
@@ -231,8 +238,8 @@ class Live:
         line = self._training or {}
         head = Table.grid(padding=(0, 1))
         left = "" if self._left is None else f"{duration(self._left)} left"
-        bar = ProgressBar(total=max(1, self._total), completed=line["step"], width=24)
-        head.add_row(Text(step_of(line["step"], self._total)), bar, Text(left))
+        bar = ProgressBar(total=max(1, self.total), completed=line["step"], width=24)
+        head.add_row(Text(step_of(line["step"], self.total)), bar, Text(left))
 
         tasks = Table.grid(padding=(0, 2))
         evaluated: Mapping[str, Any] | None = self._evaluation["evaluation"] if self._evaluation else None
@@ -249,5 +256,5 @@ class Live:
         table = Table.grid()
         table.add_row(head)
         table.add_row(tasks)
-        table.add_row(Text(f"lr {learning_rate(line)}, {speed(line)}"))
+        table.add_row(Text(f"lr {learning_rate(line)}, {masked(line)}{speed(line)}"))
         return table

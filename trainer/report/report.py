@@ -210,6 +210,7 @@ def _curves(run: Run) -> str:
     ]  # fmt: skip
     for name, title, is_fraction in (
         ("learning_rate", "Learning rate", False),
+        ("masked_lm_prob", "Fraction of masked tokens", True),
         ("gradient_norm", "Gradient norm, before clipping", False),
         ("sequences_per_second", "Sequences/s", False),
         ("tokens_per_second", "Tokens/s, without padding", False),
@@ -217,7 +218,7 @@ def _curves(run: Run) -> str:
         ("padding", "Padding: fraction of the computed tokens", True),
         ("input_wait", "Input wait: fraction of a step's time", True),
     ):
-        curve = Curve("", *run.series(name), exact=name == "learning_rate")
+        curve = Curve("", *run.series(name), exact=name in {"learning_rate", "masked_lm_prob"})
         plots.append(Plot(name.replace("_", "-"), title, [curve], (), starts, percent=is_fraction, from_zero=True))
     figures = [page.figure(plot.title, draw(plot)) for plot in plots if any(curve.known for curve in plot.curves)]
     if not figures:

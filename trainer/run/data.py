@@ -122,6 +122,7 @@ def from_tokens(
     batch_size: int,
     instances: Mapping[str, Any],
     seed: int,
+    num_steps: int | None = None,
     cache: Mapping[str, Any] = MappingProxyType({}),
     **how: Any,
 ) -> Data:
@@ -132,6 +133,7 @@ def from_tokens(
         batch_size: rows per batch.
         instances: the options of `InstanceStream` that determine the instances.
         seed: random seed of splits, order and masks.
+        num_steps: the number of steps in which `masked_lm_prob` falls, if it does.
         cache: how `TokenStore` fetches a remote store.
         how: the options of `InstanceStream` that do not affect the instances.
 
@@ -139,7 +141,7 @@ def from_tokens(
         AlbertFastError: as `InstanceStream`.
     """
     opened = TokenStore(store, **cache)
-    stream = InstanceStream(opened, batch_size, seed=seed, **instances, **how)
+    stream = InstanceStream(opened, batch_size, seed=seed, num_steps=num_steps, **instances, **how)
     tokenizer = opened.tokenizer()
     figures = {
         "source": "tokens",

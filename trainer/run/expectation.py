@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from albert_fast.text import DAY, duration
 from trainer.model import flops
+from trainer.options import Options
 from trainer.run import packing
 from trainer.run.packing import Sizes
 
@@ -29,6 +31,15 @@ They come from a roofline of the compiled step. On an H100, base and large reach
 """
 OTHER_FRACTION = 0.25
 """The same fraction for any other GPU."""
+
+PEAK_RATE, PEAK_BATCH = Options.learning_rate, Options.batch_size
+"""The published learning rate of LAMB, and the batch size that it is for: the defaults."""
+DEVIATION = 1.25
+"""Factor between the learning rate and that of the square-root rule from which they do not fit, if one of rate and
+batch size is the default: the other was chosen alone. Batches that are 1.5 times as large are still within it."""
+CHOSEN_DEVIATION = 2.0
+"""The same factor if neither is the default. Half the rate is what docs/recipes.md advises for a loss that is not
+finite, so it is a choice; more is probably a mistake."""
 
 LONG = 30 * DAY
 """Seconds above which a run gets a warning."""
@@ -120,6 +131,23 @@ def advice(model: str, batch: int, steps: int, tokens: int, *, from_store: bool,
         choices.append(f"a `max_seq_length` below {tokens}")
     choices.append("more GPUs" if gpu else "a GPU")
     return f"Try {', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def rate_line(optimizer: str, batch: int, rate: float) -> str:
+    """Return a warning if the learning rate does not fit the batch size, with one that does. Otherwise "".
+
+    The rule is that of LAMB: the rate grows with the square root of the batch size. There is none for AdamW.
+    """
+    fitting = PEAK_RATE * math.sqrt(batch / PEAK_BATCH)
+    one_is_default = (batch == PEAK_BATCH) != (rate == PEAK_RATE)
+    # The rate of a rule may be passed with the few digits in which this line shows it.
+    most = 1.001 * (DEVIATION if one_is_default else CHOSEN_DEVIATION)
+    if optimizer != "lamb" or 1 / most <= rate / fitting <= most:
+        return ""
+    return (
+        f"learning_rate={rate:g} does not fit batch_size={batch}: by the square-root rule for LAMB, "
+        f"learning_rate={fitting:.3g} does"
+    )
 
 
 def time_line(seconds: float, where: str, advised: str, *, gpu: bool) -> tuple[str, bool]:

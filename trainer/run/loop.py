@@ -61,6 +61,9 @@ class Listener:
         If the process was killed too early, metrics.jsonl lacks their line.
         """
 
+    def planned(self, steps: int) -> None:
+        """Take the number of steps of the run, which has just been decided."""
+
     def say(self, message: str) -> None:
         """Show a message to the user."""
 
@@ -114,11 +117,13 @@ class Run(NamedTuple):
     listener: Listener
     stop_caching: Callable[[], bool] = lambda: False
     """Stops writing compiled programs to disk after that failed. Returns false if that is not possible."""
+    masked: Callable[[int], float] | None = None
+    """Returns the fraction of the tokens that is masked in a step, from 0. None if it is the same in all steps."""
     mirror: Callable[[], None] = lambda: None
     """Called by the chief when a checkpoint is complete, and again when it is evaluated and old ones are gone."""
 
 
-def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
+def train(run: Run, start: int, hours: float, stops: Stops, later: Callable[[], Run] | None = None) -> Outcome:
     """Train from step `start`.
 
     A step that is asked to stop is finished if that takes at most `NEAR` seconds. Otherwise it is abandoned at the next
@@ -130,6 +135,8 @@ def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
         start: number of steps done.
         hours: hours of training before this start.
         stops: called at each step, and within it.
+        later: called after the last step of `run`, if only then it is known how many steps there are. It returns the
+            run that trains the others, with another schedule and other facts.
 
     Raises:
         TrainerError: the loss is not finite, the disk is full, or a device lacks memory for the step. The last
@@ -137,18 +144,28 @@ def train(run: Run, start: int, hours: float, stops: Stops) -> Outcome:
         AlbertFastError: the data cannot be read.
         StoppedTwiceError: a second signal arrived.
     """
-    hardware, options = run.hardware, run.options
     step = Step(
         run.replicas,
         run.schedule,
-        strategy=hardware.strategy,
-        seed=options.random_seed,
+        strategy=run.hardware.strategy,
+        seed=run.options.random_seed,
         jit=run.jit,
         compiling=lambda width: run.listener.say(f"compiling the step for micro-batches of {width} tokens"),
     )
+    meter = Meter(run, step, hours)
+    outcome = _train(run, step, meter, start, stops)
+    if later is None or not outcome.finished:
+        return outcome._replace(finished=outcome.finished and later is None)
+    run = meter.run = later()
+    step.follow(run.schedule)
+    return _train(run, step, meter, outcome.steps, stops)
+
+
+def _train(run: Run, step: Step, meter: Meter, start: int, stops: Stops) -> Outcome:
+    """Train from step `start` to the last one of `run`; see `train`."""
+    hardware, options = run.hardware, run.options
     part = run.source.shard(hardware.worker, hardware.workers) if hardware.workers > 1 else run.source
     total = options.num_train_steps
-    meter = Meter(run, step, hours)
     reason: str | None = None
     feed = Feed(part.batches(start, total), _packer(run))
     try:
@@ -423,6 +440,8 @@ class Meter:
             "learning_rate": float(last.report.learning_rate),
             "gradient_norm": mean([report.gradient_norm for report in reports]),
         }
+        if self.run.masked is not None:
+            line["masked_lm_prob"] = self.run.masked(last.number)
         steady = [done for done in self.done if not done.compiled]
         compiling = [done.seconds for done in self.done if done.compiled]
         seconds = sum(done.seconds for done in steady)

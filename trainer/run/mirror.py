@@ -92,7 +92,7 @@ class Mirror:
             if (stored := self._read(name)) is None:
                 damages.append(f"checkpoint {self._shown(name)} is damaged ({DESCRIPTION} is not what was written)")
                 continue
-            resume.check_facts(self.path, stored.content["facts"], facts)
+            resume.check_facts(self.path, stored.content["facts"], facts, stored.step)
             if stored.step <= newest:
                 return
             try:

@@ -16,6 +16,7 @@ Files in the directory of a run:
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import time
@@ -23,8 +24,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
-from albert_fast.errors import option_error
 from albert_fast.files import locked, write_atomic
+from albert_fast.options.base import is_fall
+from albert_fast.options.instances import fraction_at
 from albert_fast.text import number, quantity
 from trainer import folder as run_folder
 from trainer.errors import TrainerError, reason
@@ -33,39 +35,33 @@ from trainer.model import checkpoints, flops
 from trainer.model.model import Albert
 from trainer.model.optimizers import AdamW, Lamb
 from trainer.model.schedule import Schedule
-from trainer.options import CHANGES_THE_ROUNDING, Options
 from trainer.report.journal import Journal
 from trainer.report.live import Live
 from trainer.report.report import write_report
 from trainer.report.tensorboard import TensorBoard
-from trainer.run import data, expectation, memory, packing, resume
+from trainer.run import budget, data, expectation, memory, resolve, resume
 from trainer.run.evaluation import Evaluator
 from trainer.run.feed import Packer
 from trainer.run.hardware import Hardware, environment
 from trainer.run.loop import Listener, Outcome, Run, evaluate, train
-from trainer.run.packing import Width
 from trainer.run.step import Replica
 from trainer.run.stops import Stops
 from trainer.run.together import check_same_step, sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from trainer.model.config import ModelConfig
+    from trainer.options import Options
     from trainer.report.trackers.follow import Trackers
     from trainer.run.mirror import Mirror
+    from trainer.run.resolve import Resolved
 
 OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}
 
-TOKENS_AT_A_TIME = {"GPU": (8_192, 65_536), "CPU": (512, 512)}
-"""Tokens of a micro-batch below which it is slower, and above which it is no faster."""
-
-MICRO_BATCHES = 16
-"""Minimum number of micro-batches in a device's part of a step, unless they become too small.
-
-With fewer, most micro-batches have a long row, and devices get unequal work.
-"""
+MOST_STEPS = 10**9
+"""Number of steps of the learning rate's schedule while the number of steps of the run is open."""
 
 
 class Job(NamedTuple):
@@ -103,19 +99,6 @@ class Job(NamedTuple):
     """The experiment trackers that show the run. They have been checked."""
 
 
-class Resolved(NamedTuple):
-    """The options that depend on the device, resolved."""
-
-    micro_batch: int
-    precision: str
-    jit: bool
-    deterministic: bool
-    devices: int
-    widths: tuple[Width, ...]
-    attention: str
-    recompute: bool
-
-
 def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outcome:
     """Train from the newest checkpoint, if there is one, to the last step or until it is stopped.
 
@@ -142,7 +125,13 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             before = found.facts
             resume.check(found, facts)
             facts["init_checkpoint"] = before.get("init_checkpoint")
-        resolved = _resolve(job, hardware, before.get("resolved", {}), warn)
+        job, decision = _planned(job, before)
+        pending = job.options.budget_hours is not None and decision is None
+        if decision is not None:
+            facts[budget.FACT] = decision._asdict()
+        resolved = resolve.resolve(
+            job.config, job.options, job.training.source, hardware, before.get("resolved", {}), warn
+        )
         if resolved.deterministic:
             tf.config.experimental.enable_op_determinism()
         tf.config.experimental.enable_tensor_float_32_execution(resolved.precision == "tf32")
@@ -159,18 +148,21 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         # Must come last: `overwrite` deletes the old run here, so every check that can fail comes first.
         if hardware.chief:
             job.describe()
-        with _shown(job, hardware, start) as (listener, hours):
+        with _shown(job, hardware, start, pending=pending) as (listener, hours):
             for line in origin:
+                listener.say(line)
+            if found is not None and (line := resume.end(before, facts)):
                 listener.say(line)
             if mirror is not None:
                 mirror.say = listener.say
                 mirror.begin(over=not job.resumes)
             expected = _expect(job, hardware, resolved)
-            _announce(job, hardware, resolved, expected, start, listener, warn)
+            _announce(job, hardware, resolved, expected, start, listener, warn, pending=pending)
             run = Run(
                 config=job.config,
                 options=job.options,
-                schedule=_schedule(job.options),
+                # The steps of warmup are the same for any number of steps.
+                schedule=_schedule(job.options, MOST_STEPS if pending else job.options.num_train_steps),
                 hardware=hardware,
                 replicas=replicas,
                 source=job.training.source,
@@ -183,10 +175,16 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 evaluator=evaluator,
                 listener=listener,
                 stop_caching=job.stop_caching,
+                masked=_masked(job),
                 mirror=mirror.copy if mirror is not None else lambda: None,
             )
             described = _describe(job, hardware, resolved, expected, run) if hardware.chief else {}
-            _write_run(job, hardware, described, Outcome(start, start == job.options.num_train_steps, None))
+            if pending and hardware.chief:
+                decision = budget.recorded(job.directory, job.options)
+            if decision is not None:
+                described[budget.FACT] = decision._asdict()
+            described["steps"] = {"total": None if pending else job.options.num_train_steps}
+            _write_run(job, hardware, described, Outcome(start, start == described["steps"]["total"], None))
             if trackers is not None:
                 trackers.start(listener.say)
             with Stops(job.options.max_hours, _heard(listener), job.last_words) as stops:
@@ -196,7 +194,14 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                         evaluate(run, start, found, stops)
                     elif found is not None and found.evaluation is not None:
                         listener.evaluated(start, found.evaluation)
-                    outcome = train(run, start, hours, stops)
+
+                    def later() -> Run:
+                        seconds = stops.room or (found.evaluation if found and found.evaluation else {}).get(
+                            "seconds", 0.0
+                        )
+                        return _decided(job, hardware, run, described, decision, seconds)
+
+                    outcome = train(run, start, hours, stops, later if pending else None)
                 except BaseException as error:
                     why = "an error" if isinstance(error, Exception) else stops.reason or "Ctrl-C"
                     # On a full disk this fails too, and its error must not replace the original one.
@@ -221,127 +226,6 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
 
 
 # --- how a run starts ------------------------------------------------------------------------------------------------
-
-
-def _resolve(job: Job, hardware: Hardware, before: Mapping[str, Any], warn: Callable[[str], None]) -> Resolved:
-    """Resolve the options that depend on the device. A run that resumes keeps them unless they are given.
-
-    Raises:
-        AlbertFastError: the batch is not a multiple of micro-batch and devices, or a device has too little memory.
-    """
-    options, source = job.options, job.training.source
-    defaults = {
-        "precision": "bf16" if hardware.bf16 else "float32",
-        "jit": True,
-        "deterministic": hardware.kind == "CPU",
-    }
-    chosen = {}
-    for name, default in defaults.items():
-        given = getattr(options, name)
-        chosen[name] = given if given is not None else before.get(name, default)
-    _check_attention(job, hardware, chosen["precision"], jit=chosen["jit"])
-    if chosen["precision"] == "tf32" and hardware.kind != "GPU":
-        warn("precision='tf32' is float32 on a CPU")
-    if chosen["precision"] == "bf16" and not chosen["jit"]:
-        warn(
-            "without XLA, TensorFlow sums bfloat16 values in bfloat16, and gradients can be wrong by up to half; "
-            "remove jit=False, or pass precision='float32'"
-        )
-    rows, rest = divmod(options.batch_size, hardware.replicas)
-    if rest:
-        rule = f"a multiple of the number of devices ({hardware.replicas})"
-        raise option_error("batch_size", rule, options.batch_size)
-    shape = (source.max_seq_length, source.max_predictions, chosen["precision"])
-    room = hardware.memory_bytes
-    least, most = TOKENS_AT_A_TIME[hardware.kind]
-    tokens = max(least, min(most, rows * source.max_seq_length // MICRO_BATCHES))
-    best = memory.fitting_micro_batch(job.config, rows, *shape, room, tokens, **_memory_options(options, hardware))
-    micro = options.micro_batch_size
-    if micro is None:
-        micro = before.get("micro_batch", best)
-        needed = memory.estimate(job.config, micro, *shape, **_memory_options(options, hardware))
-        # The device may have less memory than the one at the start.
-        if rows % micro or (room is not None and needed > room):
-            micro = best
-    elif rows % micro:
-        times = f" times the number of devices ({hardware.replicas})" if hardware.replicas > 1 else ""
-        raise option_error("batch_size", f"a multiple of micro_batch_size ({micro}){times}", options.batch_size)
-    needed = memory.estimate(job.config, micro, *shape, **_memory_options(options, hardware))
-    if room is not None and needed > room:
-        what = (
-            f"a step needs about {quantity(needed, 'bytes')} with micro-batches of {micro} x {shape[0]} tokens in "
-            f"{shape[2]}, but {hardware.name} has {quantity(room, 'bytes')}"
-        )
-        if options.micro_batch_size is None:
-            raise TrainerError(
-                f"{what}; use a smaller model or shorter instances, or pass micro_batch_size={micro} to try anyway"
-            )
-        # Only a warning: it is an estimate, and the user chose the value.
-        warn(f"{what}; pass micro_batch_size={best}, which fits" if best < micro else what)
-    widths = _widths(job, hardware, micro, before)
-    resolved = Resolved(
-        micro,
-        chosen["precision"],
-        chosen["jit"],
-        chosen["deterministic"],
-        hardware.replicas,
-        widths,
-        options.attention,
-        options.recompute,
-    )
-    for name in CHANGES_THE_ROUNDING:
-        key = "micro_batch" if name == "micro_batch_size" else name
-        now = [list(width) for width in widths] if name == "widths" else getattr(resolved, key)
-        # Widths follow from the micro-batch, which has its own line.
-        if key in before and before[key] != now and (name != "widths" or before["micro_batch"] == micro):
-            was = _named(before[key]) if name == "widths" else before[key]
-            is_now = _named(now) if name == "widths" else now
-            label = "the number of devices" if name == "devices" else f"`{name}`"
-            warn(f"{label} was {was} and is now {is_now}; the run resumes, but the last bits of its results change")
-    return resolved
-
-
-def _named(widths: Sequence[Sequence[int]]) -> str:
-    return ", ".join(str(Width(*width)) for width in widths)
-
-
-def _memory_options(options: Options, hardware: Hardware) -> dict[str, Any]:
-    """Return what decides the memory of a step, apart from its shape."""
-    return {"recompute": options.recompute, "attention": options.attention, "kind": hardware.kind}
-
-
-def _check_attention(job: Job, hardware: Hardware, precision: str, *, jit: bool) -> None:
-    """Raise a TrainerError if cuDNN's attention does not support the device, the options or the model."""
-    if job.options.attention != "cudnn":
-        return
-    for met, rule in (
-        (hardware.kind == "GPU", f"an NVIDIA GPU, got {hardware.name}"),
-        (precision == "bf16", f"precision='bf16', got {precision}"),
-        (jit, "jit=True, got jit=False"),
-        (
-            job.config.attention_probs_dropout_prob == 0,
-            f"a model with attention_probs_dropout_prob 0, got {job.config.attention_probs_dropout_prob}",
-        ),
-    ):
-        if not met:
-            message = f"attention='cudnn' needs {rule}; pass attention='plain'"
-            raise TrainerError(message, kind="option", option="attention", rule=rule, value="cudnn")
-
-
-def _widths(job: Job, hardware: Hardware, micro: int, before: Mapping[str, Any]) -> tuple[Width, ...]:
-    """Return the shapes of micro-batches. A run that resumes keeps its shapes if possible."""
-    source, given = job.training.source, job.options.chosen_widths()
-    shape = source.max_seq_length, source.max_predictions, micro
-    if (
-        given is None
-        and "widths" in before
-        and (before["micro_batch"], before["devices"]) == (micro, hardware.replicas)
-    ):
-        return tuple(Width(*width) for width in before["widths"])
-    found, per_device = data.row_sizes(source), job.options.batch_size // hardware.replicas
-    if given is not None:
-        return packing.explicit(given, *shape, found, per_device)
-    return packing.choose(found, *shape, per_device, lambda *row: flops.training_flops(job.config, *row))
 
 
 def _replica(job: Job, device: str, resolved: Resolved) -> Replica:
@@ -378,14 +262,64 @@ def _begin(job: Job, replicas: list[Replica], found: checkpoints.Checkpoint | No
     return said
 
 
-def _schedule(options: Options) -> Schedule:
-    return Schedule(
-        options.learning_rate,
-        options.num_train_steps,
-        options.num_warmup_steps,
-        options.poly_power,
-        options.start_warmup_step,
-    )
+def _schedule(options: Options, num_train_steps: int) -> Schedule:
+    fields = [field.name for field in dataclasses.fields(Schedule)]
+    return Schedule(**{**{name: getattr(options, name) for name in fields}, "num_train_steps": num_train_steps})
+
+
+def _masked(job: Job) -> Callable[[int], float] | None:
+    """Return the function of `Run.masked`."""
+    fraction: Any = job.training.identity.get("masked_lm_prob")
+    if not is_fall(fraction):
+        return None
+    return lambda step: fraction_at(fraction, step, job.options.num_train_steps)
+
+
+def _planned(job: Job, before: Mapping[str, Any]) -> tuple[Job, budget.Decision | None]:
+    """Return the job with the number of steps that a budget has led to, and that decision.
+
+    Before the decision, it is the number of steps after which it is made.
+    """
+    options = job.options
+    if options.budget_hours is None:
+        return job, None
+    decision = budget.of_facts(before)
+    steps = budget.end_of_warmup(options) if decision is None else decision.steps
+    return job._replace(options=dataclasses.replace(options, num_train_steps=steps)), decision
+
+
+def _decided(
+    job: Job,
+    hardware: Hardware,
+    run: Run,
+    described: dict[str, Any],
+    decision: budget.Decision | None,
+    checkpoint_seconds: float,
+) -> Run:
+    """Decide how many steps fit the budget, unless an earlier start has done so, and write it down.
+
+    Returns:
+        The run that trains the steps after warmup.
+    """
+    steps = 0
+    if hardware.chief:
+        if decision is None:
+            assert isinstance(run.listener, _Chief)
+            decision = budget.decide(job.options, run.listener.lines, checkpoint_seconds)
+        steps = decision.steps
+    if hardware.workers > 1:
+        # Only the chief knows it, and adds it once per device.
+        [total] = sums(hardware, steps)
+        steps = round(total / len(hardware.devices))
+    facts = dict(run.facts)
+    if decision is not None:
+        facts[budget.FACT] = described[budget.FACT] = decision._asdict()
+        described["steps"] = {"total": steps}
+        _write_run(job, hardware, described, Outcome(budget.end_of_warmup(job.options), False, None))
+        run.listener.say(decision.words())
+        run.listener.planned(steps)
+    options = dataclasses.replace(job.options, num_train_steps=steps)
+    return run._replace(options=options, schedule=_schedule(options, steps), facts=facts)
 
 
 # --- what the user sees -----------------------------------------------------------------------------------------------
@@ -412,23 +346,38 @@ def _announce(
     start: int,
     listener: Listener,
     warn: Callable[[str], None],
+    *,
+    pending: bool,
 ) -> None:
-    """Show in a few lines what is trained on which data, and how much memory and time it is expected to take."""
+    """Show in a few lines what is trained on which data, and how much memory and time it is expected to take.
+
+    `pending` says that the number of steps will be decided later.
+    """
     options, source = job.options, job.training.source
     count = f"{hardware.replicas} x " if hardware.replicas > 1 else ""
+    instances = number(options.batch_size, "instance")
     epochs = options.num_train_steps * options.batch_size / len(source)
+    plan = f"{number(options.num_train_steps, 'step')} of {instances}, or {epochs:,.1f} epochs"
+    if pending:
+        plan = (
+            f"steps of {instances}, as many as fit budget_hours={options.budget_hours:g}; their number is decided at "
+            f"the end of warmup, after step {options.num_train_steps:,}"
+        )
     listener.say(
         f"training ALBERT {job.name} ({memory.parameters(job.config):,} parameters) on {len(source):,} instances of up "
-        f"to {source.max_seq_length} tokens from {job.training.path}: {number(options.num_train_steps, 'step')} of "
-        f"{number(options.batch_size, 'instance')}, or {epochs:,.1f} epochs"
+        f"to {source.max_seq_length} tokens from {job.training.path}: {plan}"
     )
+    # A run that resumes cannot change them, and other weights to start from want a lower rate.
+    misfit = expectation.rate_line(options.optimizer, options.batch_size, options.learning_rate)
+    if misfit and hardware.chief and start == 0 and job.init_checkpoint is None:
+        warn(misfit)
     needed = memory.estimate(
         job.config,
         resolved.micro_batch,
         source.max_seq_length,
         source.max_predictions,
         resolved.precision,
-        **_memory_options(options, hardware),
+        **resolve.memory_options(options, hardware),
     )
     room = "" if hardware.memory_bytes is None else f" of {quantity(hardware.memory_bytes, 'bytes')}"
     each = " on each" if hardware.replicas > 1 else ""
@@ -438,7 +387,7 @@ def _announce(
     listener.say(expectation.padding_line(expected, resolved.widths, len(hardware.devices)))
     work = expected.operations * options.batch_size * (options.num_train_steps - start)
     gpu, peak = hardware.kind == "GPU", _peak(job, hardware, resolved)
-    if work == 0 or (gpu and peak is None):
+    if work == 0 or pending or (gpu and peak is None):
         return
     fraction = expectation.peak_fraction(hardware.name)
     rate = (
@@ -477,7 +426,11 @@ def _describe(
             "parameters": memory.parameters(job.config),
             "training_flops_per_sequence": flops.training_flops(job.config, *shape),
             "memory_estimate_bytes": memory.estimate(
-                job.config, resolved.micro_batch, *shape, resolved.precision, **_memory_options(job.options, hardware)
+                job.config,
+                resolved.micro_batch,
+                *shape,
+                resolved.precision,
+                **resolve.memory_options(job.options, hardware),
             ),
         },
         "training": {
@@ -501,7 +454,7 @@ def _write_run(job: Job, hardware: Hardware, described: Mapping[str, Any], outco
         return
     steps = {
         "done": outcome.steps,
-        "total": job.options.num_train_steps,
+        **described["steps"],
         "finished": outcome.finished,
         "stopped": outcome.stopped,
     }
@@ -544,13 +497,24 @@ def _newest_step(directory: Path) -> int:
 class _Chief(Listener):
     """Writes the metrics log and TensorBoard's events, and shows the run."""
 
-    def __init__(self, journal: Journal, events: TensorBoard, live: Live) -> None:
-        self.journal, self.events, self.live = journal, events, live
+    def __init__(self, journal: Journal, events: TensorBoard, live: Live, watch: budget.Watch | None) -> None:
+        self.journal, self.events, self.live, self.watch = journal, events, live, watch
+
+    @property
+    def lines(self) -> list[Mapping[str, Any]]:
+        """The training lines of all starts, while the number of steps is open."""
+        return self.watch.lines if self.watch is not None else []
+
+    def planned(self, steps: int) -> None:
+        self.watch = None
+        self.live.total = steps
 
     def training(self, line: Mapping[str, Any]) -> None:
         self.journal.append(line)
         self.events.write(line)
         self.live.update(line)
+        if self.watch is not None:
+            self.watch.add(line)
 
     def evaluation(self, line: Mapping[str, Any]) -> None:
         self.journal.append(line)
@@ -567,8 +531,11 @@ class _Chief(Listener):
 
 
 @contextlib.contextmanager
-def _shown(job: Job, hardware: Hardware, start: int) -> Iterator[tuple[Listener, float]]:
-    """Yield a listener, and the hours of training before this start."""
+def _shown(job: Job, hardware: Hardware, start: int, *, pending: bool) -> Iterator[tuple[Listener, float]]:
+    """Yield a listener, and the hours of training before this start.
+
+    `pending` says that the number of steps will be decided later.
+    """
     if not hardware.chief:
         yield Listener(), 0.0
         return
@@ -578,7 +545,8 @@ def _shown(job: Job, hardware: Hardware, start: int) -> Iterator[tuple[Listener,
         job.trackers or contextlib.nullcontext(),
         Live(job.options.num_train_steps, batch_size=job.options.batch_size, translate=job.translate) as live,
     ):
-        yield _Chief(journal, events, live), journal.hours
+        watch = budget.Watch(job.options, journal.lines) if pending else None
+        yield _Chief(journal, events, live, watch), journal.hours
 
 
 @contextlib.contextmanager

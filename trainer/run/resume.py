@@ -6,8 +6,11 @@ Nothing here imports TensorFlow.
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from albert_fast.options.base import is_fall, options_of
+from albert_fast.options.training import TrainingOptions, decay_steps
 from albert_fast.paths import is_remote
 from albert_fast.tokenizers import match as tokenizer_match
 from trainer.errors import TrainerError
@@ -28,10 +31,15 @@ OTHERWISE = "overwrite=True to start over, or another `output_dir`"
 FOUND = frozenset({"kind", "digest", "names", "instances", "max_predictions"})
 """Properties that identify data and that no option sets."""
 
+DECAY = frozenset({"num_train_steps", "decay_fraction", "final_learning_rate_fraction"})
+"""Options that change nothing before the decay of the schedule wsd."""
+
 
 def facts(config: ModelConfig, options: Options, training: Data, init_checkpoint: Path | None) -> dict[str, Any]:
     """Return everything that decides what a run computes. It is equal in all starts of one run."""
     given = options.as_dict()
+    if options.budget_hours is not None:
+        given["num_train_steps"] = None  # not known at the start
     return {
         "model": json.loads(config.to_json()),
         "data": training.identity,
@@ -47,23 +55,33 @@ def check(found: Checkpoint, now: Mapping[str, Any]) -> None:
     Raises:
         TrainerError: something differs. The message names the first difference and what to pass.
     """
-    check_facts(found.path.parent.parent, found.facts, now)
+    check_facts(found.path.parent.parent, found.facts, now, found.step)
 
 
-def check_facts(run: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def check_facts(run: Path, before: Mapping[str, Any], now: Mapping[str, Any], step: int) -> None:
     """Refuse to resume the run in `run` unless what it was started with, `before`, is what it is started with now.
+
+    With the schedule wsd, the end of the run may differ as long as neither end has begun at `step`, the number of
+    steps done.
 
     Raises:
         TrainerError: something differs. The message names the first difference and what to pass.
     """
     _check_vocabulary(run, before, now)
+    before = {**before, "options": _complete(before.get("options", {}))}
+    decided = _decay_begins(before, now)
     # The data come last, because a different seed already changes the number of instances.
     for part, explain in (("model", _model), ("options", _option), ("data", _data)):
         then_all, now_all = before.get(part, {}), now[part]
         for name in dict.fromkeys([*then_all, *now_all]):
-            if then_all.get(name) != now_all.get(name):
-                option = "model" if part == "model" else None if name in FOUND else name
-                raise _error(run, explain(run, name, then_all, now_all), option)
+            if then_all.get(name) == now_all.get(name):
+                continue
+            message = explain(run, name, then_all, now_all)
+            if part == "options" and name in DECAY and decided is not None:
+                if step <= decided:
+                    continue
+                message = _end(name, then_all, now_all, decided)
+            raise _error(run, message, "model" if part == "model" else None if name in FOUND else name)
     then, other = before.get("tokenizer", {}), now["tokenizer"]
     if tokenizer_match.compare_descriptions(then, other) == "other":
         raise _error(
@@ -71,6 +89,35 @@ def check_facts(run: Path, before: Mapping[str, Any], now: Mapping[str, Any]) ->
             f"started with {tokenizer_match.name(then)}, not {tokenizer_match.name(other)}, and "
             f"{tokenizer_match.reason(then, other)}; pass data made with the first to resume, {OTHERWISE}",
         )
+
+
+def end(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return a line that says how the end of the run changes from a checkpoint's facts to those of now, or ""."""
+    then, new = _complete(before.get("options", {})), now["options"]
+    changed = [f"{name}={new[name]} instead of {then[name]}" for name in sorted(DECAY) if then[name] != new[name]]
+    return f"resuming with {' and '.join(changed)}: the decay of the learning rate has not begun" if changed else ""
+
+
+def _complete(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a run, with the defaults of those that did not exist when it was started."""
+    known = options_of(TrainingOptions)
+    return {name: options.get(name, known[name].default) for name in CHANGES_THE_RESULT} | dict(options)
+
+
+def _decay_begins(*runs: Mapping[str, Any]) -> int | None:
+    """Return the number of first steps that are the same in runs with these facts, which differ only in `DECAY`.
+
+    It is None if another end changes all steps, as it does if the learning rate or the masks fall from the start.
+    """
+    begins = []
+    for facts in runs:
+        options, total = facts["options"], facts["options"]["num_train_steps"]
+        if options["learning_rate_schedule"] != "wsd" or total is None:
+            return None
+        if is_fall(facts.get("data", {}).get("masked_lm_prob")):
+            return None
+        begins.append(int(total) - decay_steps(SimpleNamespace(**options), total))
+    return min(begins)
 
 
 def _error(run: Path, message: str, option: str | None = None) -> TrainerError:
@@ -100,7 +147,7 @@ def _model(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]
 
 
 def _option(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    was, is_now = then.get(name), now.get(name)
+    was, is_now = _shown(then.get(name)), _shown(now.get(name))
     if name == "num_train_steps":
         # The rate is 0 at the end of the schedule. With more steps, all steps would be different from the first one.
         start = f"pass init_checkpoint={str(run)!r} and another `output_dir`"
@@ -118,6 +165,20 @@ def _option(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any
     if is_now is None:
         return f"started with {name}={was}, not without it; pass it to resume, {OTHERWISE}"
     return f"started with {name}={was}, not {is_now}; pass {was} to resume, {OTHERWISE}"
+
+
+def _end(name: str, then: Mapping[str, Any], now: Mapping[str, Any], decided: int) -> str:
+    was, is_now = _shown(then[name]), _shown(now[name])
+    return (
+        f"started with {name}={was}, not {is_now}; pass {was} to resume. Another value is possible only before the "
+        f"learning rate begins to fall, after step {decided:,}: in a copy of the run without its later checkpoints. "
+        "Pass overwrite=True to start over"
+    )
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as a message shows it: on the command line, 2 and 2.0 are the same."""
+    return repr(value).removesuffix(".0") if isinstance(value, float) else value
 
 
 def _data(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:

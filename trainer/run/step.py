@@ -114,6 +114,11 @@ class Step:
         self._begin = tf.function(self._all_totals, autograph=False)
         self._finish = tf.function(self._reduce, autograph=False)
 
+    def follow(self, schedule: Schedule) -> None:
+        """Take the learning rates of the next steps from another schedule. Micro-batches are not compiled again."""
+        self.schedule = schedule
+        self._finish = tf.function(self._reduce, autograph=False)
+
     def __call__(
         self,
         work: Work,

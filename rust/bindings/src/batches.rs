@@ -9,7 +9,7 @@ use std::time::Duration;
 use albert_fast_core::Error;
 use albert_fast_core::batches::batch::{Batch, Batched, Batches, guarded};
 use albert_fast_core::batches::prefetch::{Ahead, Next, Prefetch};
-use albert_fast_core::batches::stream::InstanceStream;
+use albert_fast_core::batches::stream::{Fall, InstanceStream};
 use albert_fast_core::instances::options::InstanceOptions;
 use albert_fast_core::records::example::TOKEN_BOUNDARY;
 use albert_fast_core::records::source::{RecordOptions, RecordSource};
@@ -238,12 +238,13 @@ impl BatchIterator {
 
 /// Returns the batches of all epochs of a token store.
 #[pyfunction]
-#[pyo3(signature = (store, batch_size, options_json, *, tokenizer=None, num_threads=None))]
+#[pyo3(signature = (store, batch_size, options_json, *, fall=None, tokenizer=None, num_threads=None))]
 pub fn instance_batches(
     py: Python<'_>,
     store: &PyTokenStore,
     batch_size: usize,
     options_json: &str,
+    fall: Option<(f64, u64)>,
     tokenizer: Option<&PyTokenizer>,
     num_threads: Option<i64>,
 ) -> PyResult<PyBatches> {
@@ -260,7 +261,11 @@ pub fn instance_batches(
             None => Arc::new(tokenizer_of(&store)?),
         };
         let vocab = tokenizer.vocab(options.word_boundary)?;
-        Batched::new(Arc::new(InstanceStream::new(store, vocab, options, progress)?), batch_size)
+        let mut stream = InstanceStream::new(store, vocab, options, progress)?;
+        if let Some((last, batches)) = fall {
+            stream = stream.falling(Fall { last, batches })?;
+        }
+        Batched::new(Arc::new(stream), batch_size)
     })?;
     Ok(PyBatches::new(Arc::new(batches)))
 }

@@ -84,9 +84,10 @@ pub trait Source: Send + Sync {
     }
     /// Returns what [`Source::fill`] needs for these positions, of which there is at least one.
     fn prepare(&self, positions: Range<u64>) -> Result<Self::Stretch>;
-    /// Fills `row`, which is all zeros, with the instance at `position`.
+    /// Fills `row`, which is all zeros, with the instance at `position`. It is in batch `k`.
     fn fill(
         &self,
+        k: u64,
         position: u64,
         stretch: &Self::Stretch,
         scratch: &mut Self::Scratch,
@@ -180,8 +181,8 @@ impl Batch {
         })
     }
 
-    /// Fills row `index` with the instance at `position(index)`, on the threads of the current rayon pool.
-    fn fill<S: Source>(&mut self, source: &S, position: impl Fn(usize) -> u64 + Sync) -> Result<()> {
+    /// Fills row `index` of batch `k` with the instance at `position(index)`, on the threads of the current rayon pool.
+    fn fill<S: Source>(&mut self, source: &S, k: u64, position: impl Fn(usize) -> u64 + Sync) -> Result<()> {
         let stretch = source.prepare(position(0)..position(self.rows - 1) + 1)?;
         let (s, p) = (self.seq_length, self.predictions);
         let rows = (
@@ -219,7 +220,7 @@ impl Batch {
                     masked_lm_weights,
                     next_sentence_label,
                 };
-                source.fill(position(index), &stretch, scratch, &mut row)
+                source.fill(k, position(index), &stretch, scratch, &mut row)
             })
             .filter_map(Result::err)
             .collect();
@@ -308,7 +309,7 @@ impl<S: Source + 'static> Batches for Batched<S> {
             Error::System { option: Some("batch_size"), reason }
         })?;
         let Shard { index, count } = self.shard;
-        batch.fill(&*self.source, |row| index + count * (k * rows + row as u64))?;
+        batch.fill(&*self.source, k, |row| index + count * (k * rows + row as u64))?;
         Ok(batch)
     }
 

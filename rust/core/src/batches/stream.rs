@@ -55,8 +55,32 @@ pub struct InstanceStream<D> {
     vocab: Vocab,
     options: InstanceOptions,
     masker: Masker,
+    fall: Option<Fall>,
     epoch_len: u64,
     known: Mutex<Known>,
+}
+
+/// How the fraction of masked tokens falls from batch to batch: on a straight line from `masked_lm_prob` in batch 0 to
+/// `last` in batch `batches - 1` and all later ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fall {
+    /// The last fraction, above 0 and at most `masked_lm_prob`.
+    pub last: f64,
+    /// The number of batches in which it falls, at least 1.
+    pub batches: u64,
+}
+
+impl Fall {
+    /// Returns the fraction of batch `k` if that of batch 0 is `first`.
+    ///
+    /// `albert_fast.options.instances.fraction_at` computes the same value.
+    fn at(self, first: f64, k: u64) -> f64 {
+        match self.batches - 1 {
+            steps if k < steps => first + (self.last - first) * (k as f64 / steps as f64),
+            _ if self.batches == 1 && k == 0 => first,
+            _ => self.last,
+        }
+    }
 }
 
 /// What the instances at consecutive positions are made from.
@@ -67,6 +91,9 @@ pub struct Stretch {
     /// The indexes by chunking; `None` if an index is not needed.
     indexes: Vec<Option<Arc<Indexed>>>,
 }
+
+/// The epoch of an instance, its place in the epoch, and the index.
+type Located<'a> = (u64, u64, &'a Indexed);
 
 /// What a thread keeps from one instance to the next.
 #[derive(Debug, Default)]
@@ -91,7 +118,7 @@ impl<D: Documents + Send> InstanceStream<D> {
             let fix = "the reference's generator makes instances only in order, not one by one";
             return Err(Error::rule_with_fix("rng", "'fast'", "'reference'", fix));
         }
-        let mut stream = Self { documents, vocab, options, masker, epoch_len: 0, known: Mutex::default() };
+        let mut stream = Self { documents, vocab, options, masker, fall: None, epoch_len: 0, known: Mutex::default() };
         let first = stream.build(0, progress)?;
         if first.chunks.is_empty() {
             return Err(Error::input(match stream.documents.num_documents() {
@@ -104,6 +131,29 @@ impl<D: Documents + Send> InstanceStream<D> {
         }
         stream.epoch_len = first.chunks.len();
         Ok(stream)
+    }
+
+    /// Makes the fraction of masked tokens fall from batch to batch. P stays that of `masked_lm_prob`, the largest.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] if a number is out of range.
+    pub fn falling(mut self, fall: Fall) -> Result<Self> {
+        let first = self.options.masked_lm_prob;
+        if !(fall.last > 0.0 && fall.last <= first) {
+            let rule = format!("a fraction that falls from {first} to a number above 0");
+            return Err(Error::rule("masked_lm_prob", rule, fall.last));
+        }
+        if fall.batches == 0 {
+            return Err(Error::rule("num_steps", "at least 1", fall.batches));
+        }
+        self.fall = Some(fall);
+        Ok(self)
+    }
+
+    /// Returns the fraction of tokens to mask in batch `k`.
+    fn fraction(&self, k: u64) -> f64 {
+        let first = self.options.masked_lm_prob;
+        self.fall.map_or(first, |fall| fall.at(first, k))
     }
 
     /// The documents from which the instances are made.
@@ -155,8 +205,8 @@ impl<D: Documents + Send> InstanceStream<D> {
         known.map_or_else(|| Ok(self.index(chunking)?.chunks.len()), Ok)
     }
 
-    /// Makes `scratch.instance` the masked instance `within` (in shuffled order) of `epoch`.
-    fn make(&self, epoch: u64, within: u64, index: &Indexed, scratch: &mut Scratch) -> Result<()> {
+    /// Makes `scratch.instance` the instance `within` (in shuffled order) of `epoch`, with `fraction` of it masked.
+    fn make(&self, fraction: f64, (epoch, within, index): Located<'_>, scratch: &mut Scratch) -> Result<()> {
         let Scratch { readings, mask, instance, order, window } = scratch;
         let seed = self.options.random_seed;
         let order = match order {
@@ -176,14 +226,14 @@ impl<D: Documents + Send> InstanceStream<D> {
         if splits != epoch {
             rng = keyed(epoch);
         }
-        self.masker.mask(instance, &mut rng, mask);
+        self.masker.mask_at(fraction, instance, &mut rng, mask);
         Ok(())
     }
 }
 
 impl Stretch {
     /// Returns the epoch of a position, its place in the epoch, and the index.
-    fn locate(&self, position: u64) -> (u64, u64, &Indexed) {
+    fn locate(&self, position: u64) -> Located<'_> {
         let (cycle, within) = if self.starts.len() > CHUNKINGS as usize {
             let length = self.starts[CHUNKINGS as usize];
             (position / length, position % length)
@@ -237,9 +287,8 @@ impl<D: Documents + Send> Source for InstanceStream<D> {
         Ok(Stretch { starts, indexes })
     }
 
-    fn fill(&self, position: u64, stretch: &Stretch, scratch: &mut Scratch, row: &mut Row<'_>) -> Result<()> {
-        let (epoch, within, index) = stretch.locate(position);
-        self.make(epoch, within, index, scratch)?;
+    fn fill(&self, k: u64, position: u64, stretch: &Stretch, scratch: &mut Scratch, row: &mut Row<'_>) -> Result<()> {
+        self.make(self.fraction(k), stretch.locate(position), scratch)?;
         row.write(&scratch.instance);
         Ok(())
     }
@@ -266,8 +315,7 @@ mod tests {
         let mut scratch = Scratch::default();
         positions
             .map(|position| {
-                let (epoch, within, index) = stretch.locate(position);
-                stream.make(epoch, within, index, &mut scratch).unwrap();
+                stream.make(stream.fraction(0), stretch.locate(position), &mut scratch).unwrap();
                 row(&scratch.instance)
             })
             .collect()
@@ -328,8 +376,7 @@ mod tests {
                 let stretch = blocks.prepare(epoch[0]..epoch[1].max(1)).unwrap();
                 let mut found: Vec<_> = (epoch[0]..epoch[1])
                     .map(|position| {
-                        let (epoch, within, index) = stretch.locate(position);
-                        blocks.make(epoch, within, index, &mut scratch).unwrap();
+                        blocks.make(blocks.fraction(0), stretch.locate(position), &mut scratch).unwrap();
                         row(&scratch.instance)
                     })
                     .collect();
@@ -376,7 +423,8 @@ mod tests {
             lengths in corpus(), options in options(), size in 1..7_usize, count in 1..6_u64, k in 0..40_u64,
         ) {
             let Ok(whole) = stream(&lengths, &options) else { return Ok(()) };
-            let whole = Arc::new(whole);
+            let fall = Fall { last: options.masked_lm_prob / 3.0, batches: 20 };
+            let whole = Arc::new(whole.falling(fall).unwrap());
             let all = Batched::new(whole.clone(), size * count as usize).unwrap().batch(k).unwrap();
             let one = Batched::new(whole.clone(), size).unwrap();
             let mut instances = 0;
@@ -395,6 +443,27 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "the first and the last fraction are those that were given")]
+    fn the_fraction_falls_on_a_straight_line() {
+        let fall = Fall { last: 0.15, batches: 11 };
+        assert_eq!([0, 10, 11, u64::MAX].map(|k| fall.at(0.3, k)), [0.3, 0.15, 0.15, 0.15]);
+        assert!((fall.at(0.3, 5) - 0.225).abs() < 1e-15);
+        assert_eq!([0, 1].map(|k| Fall { batches: 1, ..fall }.at(0.3, k)), [0.3, 0.15]);
+        assert!((0..10).all(|k| fall.at(0.3, k) > fall.at(0.3, k + 1)));
+    }
+
+    #[test]
+    fn impossible_falls_are_refused() {
+        let stream = || stream(&[vec![9, 9, 9]], &InstanceOptions::default()).unwrap();
+        let refused = |last, batches| stream().falling(Fall { last, batches }).unwrap_err().to_string();
+        for last in [0.0, -0.1, 0.2, f64::NAN] {
+            assert!(refused(last, 3).starts_with("masked_lm_prob must be a fraction that falls from 0.15 to "));
+        }
+        assert_eq!(refused(0.1, 0), "num_steps must be at least 1, got 0");
+        assert!(stream().falling(Fall { last: 0.15, batches: 1 }).is_ok());
+    }
+
+    #[test]
     fn neighbors_are_from_few_blocks() {
         // Each document is a block, and has one instance, whose only token of the text tells them apart.
         let mut documents = MemoryDocuments::new();
@@ -409,8 +478,7 @@ mod tests {
         let mut scratch = Scratch::default();
         let mut numbers = Vec::new();
         for position in 0..600 {
-            let (epoch, within, index) = stretch.locate(position);
-            stream.make(epoch, within, index, &mut scratch).unwrap();
+            stream.make(stream.fraction(0), stretch.locate(position), &mut scratch).unwrap();
             numbers.push(*scratch.instance.tokens.iter().max().unwrap());
         }
         // Each window has 64 blocks of its own; the last has the rest. The next epoch has others.

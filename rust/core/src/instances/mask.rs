@@ -210,10 +210,15 @@ impl Masker {
     /// Returns how many of `tokens` tokens, including `[CLS]` and `[SEP]`, to mask: `masked_lm_prob` of them, halves
     /// rounded to even, at least 1 and at most `max_predictions_per_seq`. Returns 0 if the probability is 0.
     pub fn to_predict(&self, tokens: usize) -> usize {
-        if self.masked_lm_prob == 0.0 {
+        self.to_predict_at(self.masked_lm_prob, tokens)
+    }
+
+    /// Like [`Masker::to_predict`], with `fraction` instead of `masked_lm_prob`.
+    fn to_predict_at(&self, fraction: f64, tokens: usize) -> usize {
+        if fraction == 0.0 {
             return 0;
         }
-        ((tokens as f64 * self.masked_lm_prob).round_ties_even() as usize).max(1).min(self.max_predictions)
+        ((tokens as f64 * fraction).round_ties_even() as usize).max(1).min(self.max_predictions)
     }
 
     /// Masks `instance` in place, and replaces the content of `masked_positions` and `masked_labels`.
@@ -221,9 +226,14 @@ impl Masker {
     /// The rules, and the order of the draws, are those of the reference's `create_masked_lm_predictions`, except for
     /// what `cross_segment_words` and `replace_with_special` change.
     pub fn mask<R: Rng>(&self, instance: &mut Instance, rng: &mut R, scratch: &mut Scratch) {
+        self.mask_at(self.masked_lm_prob, instance, rng, scratch);
+    }
+
+    /// Like [`Masker::mask`], with `fraction` instead of `masked_lm_prob`.
+    pub fn mask_at<R: Rng>(&self, fraction: f64, instance: &mut Instance, rng: &mut R, scratch: &mut Scratch) {
         instance.masked_positions.clear();
         instance.masked_labels.clear();
-        let budget = self.to_predict(instance.tokens.len());
+        let budget = self.to_predict_at(fraction, instance.tokens.len());
         if budget == 0 {
             return;
         }

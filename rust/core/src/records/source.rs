@@ -196,7 +196,7 @@ impl Source for RecordSource {
         Ok(())
     }
 
-    fn fill(&self, position: u64, (): &(), scratch: &mut RecordScratch, row: &mut Row<'_>) -> Result<()> {
+    fn fill(&self, _: u64, position: u64, (): &(), scratch: &mut RecordScratch, row: &mut Row<'_>) -> Result<()> {
         let RecordScratch { buffer, order, lists, context, masks } = scratch;
         let (number, epoch) = self.locate(position, order);
         let Some(masker) = &self.remask else { return self.decode(number, buffer, row) };

@@ -105,7 +105,7 @@ fn open(paths: &[PathBuf], options: RecordOptions) -> Result<RecordSource> {
 /// Returns the row at `position`, read with a scratch of its own.
 fn row(source: &RecordSource, position: u64) -> Lists {
     let mut lists = Lists::new((source.seq_length(), source.predictions()));
-    source.fill(position, &(), &mut RecordScratch::default(), &mut lists.row()).unwrap();
+    source.fill(0, position, &(), &mut RecordScratch::default(), &mut lists.row()).unwrap();
     lists
 }
 
@@ -259,8 +259,8 @@ fn records_of_other_lengths_are_refused() {
     let source = open(std::slice::from_ref(&mixed), RecordOptions::default()).unwrap();
     let mut lists = Lists::new((64, 8));
     let mut scratch = RecordScratch::default();
-    assert!(source.fill(1, &(), &mut scratch, &mut lists.row()).is_ok());
-    let error = source.fill(2, &(), &mut scratch, &mut lists.row()).unwrap_err().to_string();
+    assert!(source.fill(0, 1, &(), &mut scratch, &mut lists.row()).is_ok());
+    let error = source.fill(0, 2, &(), &mut scratch, &mut lists.row()).unwrap_err().to_string();
     assert!(error.starts_with(&format!("{}, record 2 at byte ", mixed.display())), "{error}");
     assert!(error.contains("input_ids has 32 values"), "{error}");
 
@@ -368,7 +368,7 @@ fn records_without_boundaries_are_read_but_not_masked_again() {
     let mixed = put(&directory, "c", &[bytes.clone(), without_boundaries(&bytes)].concat());
     let source = open(&[mixed], RecordOptions::default()).unwrap();
     let mut lists = Lists::new((64, 8));
-    let error = source.fill(30, &(), &mut RecordScratch::default(), &mut lists.row()).unwrap_err();
+    let error = source.fill(0, 30, &(), &mut RecordScratch::default(), &mut lists.row()).unwrap_err();
     let Error::Record { record: 30, reason, .. } = error else { panic!("{error}") };
     assert!(reason.contains("token_boundary is missing, but the first record"), "{reason}");
 }
@@ -382,7 +382,7 @@ fn damage_after_the_first_record_is_reported_when_it_is_read() {
     let path = put(&directory, "a", &bytes);
     let source = open(std::slice::from_ref(&path), RecordOptions::default()).unwrap();
     let mut lists = Lists::new((64, 8));
-    let error = source.fill(29, &(), &mut RecordScratch::default(), &mut lists.row()).unwrap_err();
+    let error = source.fill(0, 29, &(), &mut RecordScratch::default(), &mut lists.row()).unwrap_err();
     let Error::Record { path: found, record: 29, reason, .. } = error else { panic!("{error}") };
     assert_eq!(found, path);
     assert!(reason.contains("fails its CRC"), "{reason}");
