@@ -74,6 +74,16 @@ def run(options: Pretrain) -> "Outcome":
 
     check_output_dir(options.output_dir)
     workers, worker = cluster()
+    # What depends on the command only is wrong for all workers, so nobody has to be told.
+    if options.batch_size % workers:
+        rule = f"a multiple of the number of workers in TF_CONFIG ({workers})"
+        raise option_error("batch_size", rule, options.batch_size)
+    refuse_remote(
+        init_checkpoint=options.init_checkpoint,
+        index_dir=options.index_dir,
+        compile_cache=options.compile_cache,
+        cache_dir=options.cache_dir,
+    )
     try:
         with meeting(workers, worker, address(), info) as met:
             return _run(options, workers, worker, met)
@@ -83,16 +93,7 @@ def run(options: Pretrain) -> "Outcome":
 
 def _run(options: Pretrain, workers: int, worker: int, met: "Meeting") -> "Outcome":
     directory = options.output_dir
-    if options.batch_size % workers:
-        rule = f"a multiple of the number of workers in TF_CONFIG ({workers})"
-        raise option_error("batch_size", rule, options.batch_size)
     run_folder.check(directory)
-    refuse_remote(
-        init_checkpoint=options.init_checkpoint,
-        index_dir=options.index_dir,
-        compile_cache=options.compile_cache,
-        cache_dir=options.cache_dir,
-    )
     if options.mirror_dir is not None:
         run_folder.check_mirror(directory, options.mirror_dir)
     trackers = None
