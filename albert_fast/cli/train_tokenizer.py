@@ -32,7 +32,7 @@ def train_tokenizer(options: TrainTokenizer, given: frozenset[str]) -> None:
     With --extend, it adds pieces to an existing model, for training a published ALBERT further on text of your field.
 
     With --num-tasks and --task-id, the command reads a share of the corpus. Others read the rest, and the last one
-    trains.
+    trains. Unless --input-sentence-size is 0, all tasks must run twice: each says what to do.
     """
     run(options, given)
 
