@@ -16,6 +16,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.
 """Signals that ask a command to end: Ctrl-C, a scheduler, a closed terminal, and the warnings that Slurm, LSF and Grid
 Engine send before they end a job."""
 
+TRACKER = "albert-fast tracker"
+"""What the names of threads begin with that may be stuck when the process is to end."""
+
 MAY_BE_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that stay ignored if they are ignored at the start, as nohup does with SIGHUP."""
 

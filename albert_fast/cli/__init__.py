@@ -17,7 +17,7 @@ import typer
 import typer.core
 
 from albert_fast import __version__
-from albert_fast._signals import as_ctrl_c
+from albert_fast._signals import TRACKER, as_ctrl_c
 from albert_fast.cli.build import typer_command
 from albert_fast.cli.commands import COMMANDS, SUMMARIES
 from albert_fast.cli.common import CommandError, OutputClosed, Stopped, UsageError
@@ -26,7 +26,6 @@ from albert_fast.cli.foreign import hint
 from albert_fast.errors import AlbertFastError
 from albert_fast.text import describe_os_error, one_line
 from albert_fast.tokenizers.library import WORKER
-from trainer.report.trackers.quiet import THREAD
 
 
 class Commands(typer.core.TyperGroup):
@@ -106,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         print(f"albert-fast: error: cannot write to standard output: {error.strerror}", file=sys.stderr)
         return 1
-    if any(thread.name == WORKER or thread.name.startswith(THREAD) for thread in threading.enumerate()):
+    if any(thread.name == WORKER or thread.name.startswith(TRACKER) for thread in threading.enumerate()):
         # SentencePiece cannot be stopped, and aborts with noise if Python tears down its thread. A tracker that is
         # stuck would keep Python from ending.
         sys.stderr.flush()

@@ -26,7 +26,7 @@ SUMMARIES = {
     "inspect-records": "Show some records, and check all of them.",
     "pretrain": "Train an ALBERT on a token store or on records.",
     "evaluate": "Compute losses and accuracies on held-out records.",
-    "export": "Write a model for Hugging Face or TensorFlow 1.",
+    "export": "Write a model for Hugging Face, TensorFlow 1 or ONNX.",
     "import-checkpoint": "Convert a published ALBERT to a checkpoint.",
     "fill-mask": "Find the best words for each [MASK] in a text.",
     "demo": "Train and evaluate a tiny model in a few minutes.",

@@ -7,12 +7,13 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from albert_fast._signals import TRACKER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-THREAD = "albert-fast tracker"
+THREAD = TRACKER
 """What the names of the trackers' threads begin with."""
-
 
 _OURS = threading.local()
 """Whether what a thread writes is ours."""
