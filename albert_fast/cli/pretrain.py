@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,11 @@ def pretrain(options: Pretrain, given: frozenset[str]) -> None:
     If the run is interrupted, run the same command again to resume from the newest checkpoint. To train on several
     machines, name them in TensorFlow's variable TF_CONFIG, and run the command on each.
     """
+    run(options, lambda: _check(options, given))
+
+
+def _check(options: Pretrain, given: frozenset[str]) -> None:
+    """Refuses what contradicts itself."""
     require_tensorflow("pretrain")
     if (options.tokens is None) == (not options.records):
         raise UsageError("pass either --tokens STORE or --records GLOB to train on")
@@ -59,11 +65,14 @@ def pretrain(options: Pretrain, given: frozenset[str]) -> None:
             f"--tokens must be a token store (a directory), got the file {options.tokens}; make a store of it with: "
             f"albert-fast tokenize {options.tokens} --tokenizer spiece.model --output-dir store"
         )
-    run(options)
 
 
-def run(options: Pretrain) -> "Outcome":
+def run(options: Pretrain, check: Callable[[], None] = lambda: None) -> "Outcome":
     """Trains, and reports how it ended.
+
+    Args:
+        options: the options of the command.
+        check: called first. If it raises an error, other workers end too.
 
     Raises:
         CommandError, AlbertFastError: inputs do not match, or something went wrong.
@@ -72,9 +81,18 @@ def run(options: Pretrain) -> "Outcome":
     from trainer.run.cluster import address, cluster
     from trainer.run.meeting import meeting
 
-    check_output_dir(options.output_dir)
     workers, worker = cluster()
-    # What depends on the command only is wrong for all workers, so nobody has to be told.
+    try:
+        with meeting(workers, worker, address(), info) as met:
+            check()
+            return _run(options, workers, worker, met)
+    except KeyboardInterrupt:
+        raise Stopped("nothing was trained") from None
+
+
+def _run(options: Pretrain, workers: int, worker: int, met: "Meeting") -> "Outcome":
+    directory = options.output_dir
+    check_output_dir(options.output_dir)
     if options.batch_size % workers:
         rule = f"a multiple of the number of workers in TF_CONFIG ({workers})"
         raise option_error("batch_size", rule, options.batch_size)
@@ -84,15 +102,6 @@ def run(options: Pretrain) -> "Outcome":
         compile_cache=options.compile_cache,
         cache_dir=options.cache_dir,
     )
-    try:
-        with meeting(workers, worker, address(), info) as met:
-            return _run(options, workers, worker, met)
-    except KeyboardInterrupt:
-        raise Stopped("nothing was trained") from None
-
-
-def _run(options: Pretrain, workers: int, worker: int, met: "Meeting") -> "Outcome":
-    directory = options.output_dir
     run_folder.check(directory)
     if options.mirror_dir is not None:
         run_folder.check_mirror(directory, options.mirror_dir)
@@ -142,7 +151,15 @@ def _train(
 
             facts = hardware.seen()
         facts |= agreement.of_run(
-            options.part(TrainingOptions), json.loads(model.to_json()), training, held_out, overwrite=options.overwrite
+            options.part(TrainingOptions),
+            {
+                "overwrite": options.overwrite,
+                "mirror_dir": None if options.mirror_dir is None else str(options.mirror_dir),
+                "init_checkpoint": options.init_checkpoint is not None,
+            },
+            json.loads(model.to_json()),
+            training,
+            held_out,
         )
         agreed = met.agree(facts, lambda of_all: agreement.decide(of_all, warn))
         with quiet_start():

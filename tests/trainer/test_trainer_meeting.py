@@ -154,7 +154,8 @@ def test_strangers_do_no_harm() -> None:
             with connection:
                 connection.sendall(answer)
     workers.start(0, agrees("a"))
-    for sent in (b"GET / HTTP/1.1\r\n\r\n", b'{"facts": {}}\n[]\n', b"x" * (module.LONGEST + 1), b""):
+    nested = b"[" * 100_000 + b"]" * 100_000 + b"\n"
+    for sent in (nested, b"GET / HTTP/1.1\r\n\r\n", b'{"facts": {}}\n[]\n', b"x" * (module.LONGEST + 1), b""):
         for _ in range(100):
             try:
                 client = socket.create_connection(("localhost", workers.port))
@@ -167,17 +168,75 @@ def test_strangers_do_no_harm() -> None:
 
 
 @pytest.mark.parametrize("number", ["2", "7", '"1"'])
-def test_another_cluster_is_refused(number: str) -> None:
-    workers = Workers(2)
-    workers.start(0, agrees("a"))
+def test_another_cluster_ends_all(number: str) -> None:
+    def later(met: Meeting) -> Any:
+        time.sleep(1.5)
+        return agrees("a")(met)
+
+    workers = Workers(3)
+    for worker in (0, 1, 2):
+        workers.start(worker, later)
     time.sleep(0.5)
-    with socket.create_connection(("localhost", workers.port)) as other:
-        lines = other.makefile()
+    with socket.create_connection(("localhost", workers.port)) as other, other.makefile() as lines:
         lines.readline()
         other.sendall(f'{{"worker": {number}, "workers": 8}}\n'.encode())
-        assert "TF_CONFIG of worker 0 has 2 workers" in lines.readline()
+        assert "TF_CONFIG of worker 0 has 3 workers, and there is a worker" in lines.readline()
+    assert all("start all workers with the same cluster" in result for result in workers.results())
+
+
+def test_two_workers_with_one_number_end_all() -> None:
+    workers = Workers(3)
+    workers.start(0, agrees("a"))
     workers.start(1, agrees("b"))
-    assert workers.results() == [{"all": ["a", "b"]}] * 2
+    time.sleep(0.5)
+    with (
+        pytest.raises(TrainerError, match="two workers with the number 1"),
+        meeting(3, 1, f"localhost:{workers.port}", workers.said.append) as met,
+    ):
+        met.agree({}, together)
+    workers.start(2, agrees("c"))
+    assert all("there are two workers with the number 1" in result for result in workers.results())
+
+
+def test_a_worker_that_is_started_again_gets_the_reason_too() -> None:
+    workers = Workers(3)
+    workers.start(0, agrees("a"))
+    workers.start(1, fails)
+    assert "no data" in workers.result(1)
+    time.sleep(0.5)
+    workers.start(1, agrees("b"))
+    assert workers.result(1) == "worker 1 cannot start: it has no data; copy them"
+    workers.start(2, agrees("c"))
+    assert workers.results() == ["worker 1 cannot start: it has no data; copy them"] * 3
+
+
+def test_an_error_of_the_command_itself_is_told_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BRIEFLY", 0.3)
+    workers = Workers(2)
+
+    def refuse(met: Meeting) -> None:
+        raise TrainerError("batch_size must be a multiple of 2", kind="option")
+
+    workers.start(0, refuse)
+    assert workers.result(0) == "batch_size must be a multiple of 2"
+    assert workers.said == []
+
+
+def test_a_worker_says_that_it_cannot_reach_worker_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    workers = Workers(2)
+    workers.start(1, agrees("b"))
+    time.sleep(1)
+    workers.start(0, agrees("a"))
+    workers.results()
+    where = f"worker 0 at localhost:{workers.port}"
+    assert workers.said[0] == f"worker 1: still trying to reach {where} (Connection refused)"
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+def test_an_address_without_a_port_is_refused_at_once(worker: int) -> None:
+    with pytest.raises(TrainerError, match="must be HOST:PORT"), meeting(2, worker, "one", print):
+        pass
 
 
 def test_worker_0_says_whom_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,6 +315,10 @@ def test_the_weakest_device_decides() -> None:
         (
             {"options": {**FACTS["options"], "micro_batch_size": 4}},
             "worker 2 has micro_batch_size=4, and worker 0 has micro_batch_size=None; start all workers with the same",
+        ),
+        (
+            {"options": {**FACTS["options"], "init_checkpoint": True}},
+            "worker 2 starts from `init_checkpoint`, and worker 0 does not",
         ),
         ({"options": {**FACTS["options"], "widths": "64"}}, "worker 2 has widths='64', and worker 0 has widths='auto'"),
     ],

@@ -274,6 +274,14 @@ def test_a_worker_that_cannot_start_ends_the_others_with_its_message(
             assert reason in said.splitlines()[-1]
 
 
+def test_other_weights_are_refused(material: Material, one: Path, tmp_path: Path) -> None:
+    found = sorted((one / "checkpoints").iterdir())
+    more = {worker: ["--init-checkpoint", str(found[-1 - worker])] for worker in range(2)}
+    for process in start_workers(arguments(material, tmp_path / "run", **options(material)), more=more):
+        assert "the workers start from different weights" in finish(process, 2).splitlines()[-1]
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
 WEAK = """
 import os, sys
 from albert_fast.cli import main

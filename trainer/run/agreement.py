@@ -22,13 +22,21 @@ OWN = frozenset({"max_hours", "keep_checkpoint_max", "peak_tflops"})
 
 
 def of_run(
-    options: Options, model: Mapping[str, Any], training: Data, held_out: Data | None, *, overwrite: bool
+    options: Options, more: Mapping[str, Any], model: Mapping[str, Any], training: Data, held_out: Data | None
 ) -> dict[str, Any]:
-    """Return the facts of a worker that do not depend on its devices, as JSON represents them."""
+    """Return the facts of a worker that do not depend on its devices, as JSON represents them.
+
+    Args:
+        options: the options of training.
+        more: other options of the command that all workers must have.
+        model: the model's configuration.
+        training: the data to train on.
+        held_out: the held-out set.
+    """
     given = {name: value for name, value in options.as_dict().items() if name not in OWN}
     return {
         "albert_fast": __version__,
-        "options": given | {"overwrite": overwrite},
+        "options": {**given, **more},
         "model": dict(model),
         "data": training.identity,
         "held_out": None if held_out is None else held_out.identity,
@@ -78,6 +86,13 @@ def decide(all_facts: Sequence[Mapping[str, Any]], say: Callable[[str], None] = 
 
 
 def _check_options(worker: int, options: Mapping[str, Any], first: Mapping[str, Any]) -> None:
+    if options.get("init_checkpoint") != first.get("init_checkpoint"):
+        has, lacks = (worker, 0) if options.get("init_checkpoint") else (0, worker)
+        raise TrainerError(
+            f"worker {has} starts from `init_checkpoint`, and worker {lacks} does not; start all workers with the same "
+            "options",
+            option="init_checkpoint",
+        )
     for name, value in first.items():
         if options.get(name) != value:
             here, there = f"{name}={_shown(options.get(name))}", f"{name}={_shown(value)}"

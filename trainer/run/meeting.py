@@ -19,6 +19,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from albert_fast.text import number
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -33,8 +34,14 @@ LONGEST = 1 << 20
 LINGER = 30.0
 """Seconds for which a worker that cannot start tries to tell the others."""
 
+BRIEFLY = 1.0
+"""The same if the command itself is wrong, because that of the others probably is too, or if the user stops it."""
+
 PATIENCE = 30.0
-"""Seconds after which worker 0 says which workers it still waits for. The next time, it waits twice as long."""
+"""Seconds after which a worker says what it waits for. The next time, it waits twice as long."""
+
+KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""After how many seconds, and how often, the system asks whether a silent machine is still there."""
 
 OFTEN = 0.2
 """Seconds between looks at what has changed."""
@@ -127,13 +134,12 @@ class Host(Meeting):
 
     def agree(self, mine: Mapping[str, Any], decide: Callable[[Sequence[Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
         """See `Meeting`."""
-        patience, since = PATIENCE, time.monotonic()
+        patience = _Patience()
         with self._state:
             self._facts[0] = _as_sent(mine)
             while len(self._facts) < self.workers and self._failed is None:
                 self._state.wait(OFTEN)
-                if time.monotonic() - since > patience:
-                    patience *= 2
+                if patience.ends():
                     missing = [worker for worker in range(self.workers) if worker not in self._facts]
                     self.say(f"worker 0: still waiting for {named(missing)}")
             failed = self._failed
@@ -161,7 +167,7 @@ class Host(Meeting):
         until = time.monotonic() + seconds
         with self._state:
             self._answer = answer
-            is_said = False
+            is_said = seconds <= BRIEFLY
             while len(self._told) < self.workers - 1 and time.monotonic() < until:
                 self._state.wait(OFTEN)
                 if not is_said and len(self._told) < self.workers - 1 and time.monotonic() > until - seconds + 1:
@@ -185,7 +191,7 @@ class Host(Meeting):
                         try:
                             for message in key.data.read():
                                 self._hear(key.data, message)
-                        except (OSError, ValueError):
+                        except Exception:  # noqa: BLE001 - whatever a connection carries, it must not end this thread
                             selector.unregister(key.fileobj)
                             connections.discard(key.data)
                             self._lose(key.data)
@@ -197,11 +203,12 @@ class Host(Meeting):
         worker = message.get("worker")
         with self._state:
             if worker is not None:
-                if message.get("workers") != self.workers or worker not in range(1, self.workers):
-                    what = f"worker {worker} of {message.get('workers')}"
-                    lines.send({"failed": f"TF_CONFIG of worker 0 has {self.workers} workers, and there is a {what}"})
+                if wrong := self._why_not(worker, message.get("workers")):
+                    self._failed = self._failed or wrong
+                    lines.send({"failed": wrong})
                     return
-                # A worker that was started again takes the place of its former self.
+                # If it was started again after it had failed, it gets the answer too.
+                self._told.discard(worker)
                 lines.worker = worker
                 self._lines[worker] = lines
             elif lines.worker is not None and "facts" in message:
@@ -210,6 +217,17 @@ class Host(Meeting):
                 self._told.add(lines.worker)
                 self._failed = self._failed or f"worker {lines.worker} cannot start: {message['failed']}"
             self._state.notify()
+
+    def _why_not(self, worker: Any, workers: Any) -> str | None:
+        """Return why there must not be such a worker."""
+        if workers != self.workers or worker not in range(1, self.workers):
+            return (
+                f"TF_CONFIG of worker 0 has {number(self.workers, 'worker')}, and there is a worker {worker} of "
+                f"{workers}; start all workers with the same cluster"
+            )
+        if worker in self._lines:
+            return f"there are two workers with the number {worker}; give each one its own task in TF_CONFIG"
+        return None
 
     def _lose(self, lines: _Lines) -> None:
         lines.socket.close()
@@ -240,6 +258,8 @@ class Guest(Meeting):
         super().__init__(workers, worker, address, say)
         self._lines: _Lines | None = None
         self._answer: Mapping[str, Any] | None = None
+        self._problem = "it does not answer"
+        """Why worker 0 was not reached when it was last tried."""
 
     def begin(self) -> None:
         """Connect as soon as worker 0 listens."""
@@ -267,12 +287,15 @@ class Guest(Meeting):
 
     def _send(self, message: Mapping[str, Any], seconds: float | None) -> None:
         """Send a message as soon as there is a connection, or an answer without one."""
-        begun = time.monotonic()
-        is_said = seconds is None
+        begun, patience = time.monotonic(), _Patience()
+        is_said = seconds is not None and seconds <= BRIEFLY
         with self._state:
             while self._lines is None and self._answer is None:
                 self._state.wait(OFTEN)
                 if seconds is None:
+                    if patience.ends():
+                        where = f"worker 0 at {self.address}"
+                        self.say(f"worker {self.worker}: still trying to reach {where} ({self._problem})")
                     continue
                 if time.monotonic() - begun > seconds:
                     return
@@ -298,16 +321,20 @@ class Guest(Meeting):
 
     def _connect(self) -> _Lines | None:
         """Return a connection to worker 0, or None if it does not listen yet."""
-        with contextlib.suppress(OSError, ValueError):
+        try:
             lines = _Lines(socket.create_connection(split(self.address), timeout=5))
-            try:
-                # A server of an earlier run that is about to end may have the port.
-                if lines.read() == [GREETING]:
-                    lines.send({"worker": self.worker, "workers": self.workers})
-                    return lines
-            except (OSError, ValueError):
-                pass
-            lines.socket.close()
+        except OSError as error:
+            self._problem = error.strerror or str(error)
+            return None
+        try:
+            # A server of an earlier run that is about to end may have the port.
+            if lines.read() == [GREETING]:
+                lines.send({"worker": self.worker, "workers": self.workers})
+                return lines
+        except Exception:  # noqa: BLE001 - whatever it is, it is not worker 0
+            pass
+        self._problem = "what answers there is not worker 0"
+        lines.socket.close()
         return None
 
     def _wait(self, lines: _Lines) -> Mapping[str, Any]:
@@ -327,6 +354,11 @@ class _Lines:
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
+        # A machine that is lost closes no connection.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEPALIVE.items():
+            if hasattr(socket, name):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         self.worker: int | None = None
         self._rest = b""
 
@@ -350,6 +382,19 @@ class _Lines:
         if not all(isinstance(message, dict) for message in messages):
             raise ValueError
         return messages
+
+
+class _Patience:
+    """Tells when it is time to say again what is waited for."""
+
+    def __init__(self) -> None:
+        self._begun, self._seconds = time.monotonic(), PATIENCE
+
+    def ends(self) -> bool:
+        if time.monotonic() - self._begun <= self._seconds:
+            return False
+        self._seconds *= 2
+        return True
 
 
 def _as_sent(facts: Mapping[str, Any]) -> Any:
@@ -386,18 +431,21 @@ def meeting(workers: int, worker: int, address: str, say: Callable[[str], None])
         say: called with a line for the user.
 
     Raises:
-        TrainerError: the port of worker 0 cannot be opened.
+        TrainerError: the address is wrong, or the port of worker 0 cannot be opened.
     """
+    if workers > 1:
+        split(address)
     kind = Meeting if workers == 1 else Host if worker == 0 else Guest
     found = kind(workers, worker, address, say)
     found.begin()
     try:
         yield found
     except Exception as error:
-        found.fail(" ".join(str(error).split()) or type(error).__name__)
+        seconds = BRIEFLY if getattr(error, "exit_code", 1) == 2 else None
+        found.fail(" ".join(str(error).split()) or type(error).__name__, seconds)
         raise
     except BaseException:
-        found.fail("it was stopped", seconds=1)
+        found.fail("it was stopped", BRIEFLY)
         raise
     finally:
         found.close()

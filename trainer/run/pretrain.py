@@ -46,7 +46,7 @@ from trainer.run.hardware import Hardware, environment
 from trainer.run.loop import Listener, Outcome, Run, evaluate, train
 from trainer.run.step import Replica
 from trainer.run.stops import Stops
-from trainer.run.together import check_same_step, sums
+from trainer.run.together import check_same_start, sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -144,7 +144,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             evaluator = Evaluator(
                 models, job.held_out.source, hardware, jit=resolved.jit, widths=job.options.chosen_widths()
             )
-        check_same_step(hardware, start)
+        check_same_start(hardware, start, replicas[0].variables)
         # Must come last: `overwrite` deletes the old run here, so every check that can fail comes first.
         if hardware.chief:
             job.describe()
