@@ -103,11 +103,12 @@ def work_of(options: Slurm, name: str, words: list[str]) -> Work:
     if logs is not None and logs.absolute().is_relative_to(output.absolute()):
         raise UsageError(f"--log-dir must not be in the output of {name}, which may have no other files")
     program = (sys.executable, "-m", "albert_fast")
+    finish_cpus = cpus if divided.long_finish else 1
     return Work(
         name=name,
         # These options come first, because there may be a -- among the user's words.
         task=Program((*program, name, "--task-id", TASK_ID, *threads, *words), cpus, memory),
-        finish=Program((*program, "finish", "--num-tasks", str(num_tasks), "--", str(output)), 1, memory),
+        finish=Program((*program, "finish", "--num-tasks", str(num_tasks), "--", str(output)), finish_cpus, memory),
         num_tasks=num_tasks,
         tasks=checked_tasks(options.tasks, num_tasks),
         rounds=divided.rounds(stage),

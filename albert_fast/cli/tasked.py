@@ -150,7 +150,8 @@ def parse(
         Exception: typer's own error about the arguments, as when the command runs.
     """
     if command not in TASKED:
-        raise UsageError(f"{command} cannot be divided into tasks; the commands that can are {', '.join(TASKED)}")
+        # A scheduler reads the arguments of pretrain, which has workers instead of tasks, in another way.
+        raise UsageError(f"{command} cannot run on a cluster; the commands that can are {', '.join(TASKED)}, pretrain")
     context = context_of(command, args, more)
     values = dict(context.params)
     if values["task_id"] is not None:

@@ -63,6 +63,8 @@ class Divided:
     """Whether the tasks accept files in that directory that the command did not write."""
     rounds: Callable[[Any], int] = lambda _: 1
     """Returns how often all tasks are run, by the options. A round begins when all tasks of the one before are done."""
+    long_finish: bool = False
+    """Whether `finish` may have as much to do as a task, with as many threads."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,11 +278,6 @@ def _input_size(given: str) -> int:
     return total
 
 
-def _prepare_memory(options: PrepareText, threads: int) -> int:
-    hashes = options.dedup_memory if options.dedup_documents else 0
-    return (512 + hashes + threads * 256) * MIB
-
-
 DIVIDED: Mapping[str, Divided] = MappingProxyType(
     {
         "prepare-text": Divided(
@@ -303,12 +300,13 @@ DIVIDED: Mapping[str, Divided] = MappingProxyType(
             # Any task may be the last one, which trains.
             memory=lambda _, threads: (4096 + threads * 256) * MIB,
             rounds=lambda options: 2 if options.input_sentence_size else 1,
+            long_finish=True,
         ),
         "tokenize": Divided(
             stage=Tokenize,
             run=_tokenize,
             work=lambda options: inputs_size(options.inputs),
-            work_per_task=2 * 60 * 100 * MB,
+            work_per_task=2 * 60 * 60 * MB,
             memory=lambda _, threads: (512 + threads * 256) * MIB,
         ),
         "make-records": Divided(

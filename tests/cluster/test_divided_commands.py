@@ -93,7 +93,7 @@ class TestSizes:
         monkeypatch.setattr(commands, "inputs_size", lambda inputs: 36_000_000_001)
         assert commands.num_tasks(prepared(preparing), 1) == 11
         assert commands.num_tasks(prepared(preparing), 4) == 3
-        assert commands.num_tasks(tokenized(tokenizing, model), 1) == 4
+        assert commands.num_tasks(tokenized(tokenizing, model), 1) == 6
         assert commands.num_tasks(trained(tokenizing), 1) == 16
 
     def test_memory_and_rounds(self, preparing: TextTasks) -> None:

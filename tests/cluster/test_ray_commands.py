@@ -182,7 +182,7 @@ def test_without_ray(tokens: Path, command: Command, monkeypatch: pytest.MonkeyP
         ([], "COMMAND is required"),
         (
             ["export", "a"],
-            "export cannot be divided into tasks; the commands that can are prepare-text, train-",
+            "export cannot run on a cluster; the commands that can are prepare-text, train-",
         ),
         (["--dupe-factor", "3", "make-records"], "--dupe-factor: the command must come before its options"),
         (["make-records", "TOKENS", "--output-dir", "o", "--task-id", "3"], "--task-id is different for each task"),

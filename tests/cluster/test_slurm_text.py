@@ -1,6 +1,6 @@
 """`albert-fast slurm` with prepare-text and train-tokenizer, whose tasks run in rounds, and with tokenize.
 
-It needs Slurm.
+What runs jobs needs Slurm.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
 from slurm_scripts import executable
 
 from .test_slurm_command import Jobs
@@ -19,7 +20,6 @@ from .text_tasks import FILES, prepare, tokenize, train, without_manifest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     from conftest import Command
     from remote_sites import LocalSite
     from slurm import Slurm
@@ -66,6 +66,32 @@ def test_tokenize(
     assert len([name for name in jobs.files() if name.endswith(".tokens")]) > 3
     assert "task 1 of 2: portion" in jobs.log(f"{jobs.array}_1")
     assert "this store is already complete" in jobs.log(f"finish-{jobs.finish}")
+
+
+@pytest.mark.parametrize(
+    ("more", "cpus", "memory"),
+    [((), 4, "5120M"), (("--num-threads", 8), 8, "6144M"), (("--cpus-per-task", 2, "--mem", "9G"), 2, "9G")],
+)
+def test_what_completes_a_tokenizer_may_train_it(
+    more: tuple[object, ...], cpus: int, memory: str, local: LocalSite, tmp_path: Path, text: bytes, command: Command
+) -> None:
+    """So it has the cores and the memory of a task."""
+    words = train(local, tmp_path, text).arguments("--num-tasks", 2, *more, "--dry-run")
+    done = command("slurm", *words)
+    assert done.code == 0, done.err
+    scripts = re.findall(r"<<'END'\n(.*?)\nEND\n", done.out, re.DOTALL)
+    assert len(scripts) == 2
+    for script in scripts:
+        assert f"#SBATCH --cpus-per-task={cpus}\n" in script
+        assert f"#SBATCH --mem={memory}\n" in script
+
+
+def test_what_completes_a_store_has_one_core(
+    local: LocalSite, tmp_path: Path, text: bytes, model: Path, command: Command
+) -> None:
+    done = command("slurm", *tokenize(local, tmp_path, text, model).arguments("--num-tasks", 2, "--dry-run"))
+    assert done.code == 0, done.err
+    assert re.findall("--cpus-per-task=(.*)", done.out) == ["4", "1"]
 
 
 def test_train_tokenizer_in_two_rounds(

@@ -52,6 +52,8 @@ class Fake:
         """Of each tracked run its title, project, configuration, rows, state and how often it was opened."""
         self.errors: list[Exception] = []
         """What the next calls of `log` raise."""
+        self.refusals: list[Exception] = []
+        """What the next tries to describe a new tracked run raise."""
         self.wait: threading.Event | None = None
         """What each call of `log` waits for."""
         self.rows_at_once: list[int] = []
@@ -70,6 +72,10 @@ class Fake:
             assert self.wait.wait(DEADLINE)
         if self.errors:
             raise self.errors.pop(0)
+
+    def may_refuse(self) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
 
     def losses(self, run: str | None = None, tag: str = "train/loss") -> list[tuple[int, float]]:
         (found,) = [self.runs[run]] if run else self.runs.values()
@@ -110,6 +116,7 @@ def fake_wandb(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
     def init(*, project: str, resume: str, name: str | None = None, config: Any = None, **more: Any) -> Run:
         print("a package that talks")
         print("a package that talks", file=sys.stderr)
+        fake.may_refuse()
         fake.open(more["id"], name, project, config)
         return Run(more["id"])
 
@@ -157,7 +164,8 @@ def fake_mlflow(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
         def get_run(self, run: str) -> Any:
             if run not in fake.runs:
                 raise MlflowException
-            return types.SimpleNamespace(info=types.SimpleNamespace(experiment_id=fake.runs[run]["project"]))
+            info = types.SimpleNamespace(experiment_id=fake.runs[run]["project"])
+            return types.SimpleNamespace(info=info, data=types.SimpleNamespace(params=dict(fake.runs[run]["config"])))
 
         def update_run(self, run: str, status: str) -> None:
             fake.open(run, None, None)
@@ -167,7 +175,11 @@ def fake_mlflow(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
                 fake.may_fail()
             assert len(metrics) <= 1000
             assert len(params) <= 100
-            fake.runs[run]["config"] |= dict(params)
+            if params:
+                fake.may_refuse()
+            for name, value in params:
+                if fake.runs[run]["config"].setdefault(name, value) != value:
+                    raise MlflowException(f"Changing param values is not allowed: {name}")
             for tag, value, _, step in metrics:
                 fake.log(run, step, tag, value)
 
@@ -205,6 +217,7 @@ def fake_trackio(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
 
     def init(*, project: str, name: str, config: Any, resume: str, embed: bool) -> Run:
         print("a package that talks")
+        fake.may_refuse()
         run = Run(name)
         if resume == "never":
             fake.open(run.id, name, project, config)
@@ -371,6 +384,79 @@ def test_a_tracker_that_fails_for_a_while(tracker: str, fake: Fake, run: Path) -
     assert fake.losses() == [(2, 0.25), (4, 0.5), (6, 0.75)]
     warnings = [one for one in said if one.startswith("warning:")]
     assert warnings == [f"warning: {tracker} failed, and will be tried again: no route"]
+
+
+@pytest.mark.parametrize("starts", [1, 2])
+def test_a_tracked_run_that_could_not_be_opened_is_described_later(
+    starts: int, tracker: str, fake: Fake, run: Path
+) -> None:
+    """By the next try, or, if all tries of a start fail, by the next start."""
+    said: list[str] = []
+    fake.refusals = [OSError(5, "no route")] * (1 if starts == 1 else follow.MOST_FAILURES)
+    for start in range(starts):
+        with Journal(run, 2 * start) as journal, following(run, [tracker], said):
+            journal.append(line(2 * start + 2))
+            wait_until(lambda: "not used anymore" in said[-1] or " run, " in said[-1] if said else False)
+    assert fake.refusals == []
+    assert [step for step, _ in fake.losses()] == [2 * start + 2 for start in range(starts)]
+    (found,) = fake.runs.values()
+    assert found["title"] == "läuft"
+    assert found["config"]["tokens"] == "größe"
+    assert [one.startswith(f"{tracker}: a new run") for one in said] == [False] * starts + [True]
+    assert json.loads((run / "trackers.json").read_text())[tracker]["described"] is True
+    # What is described is not described again.
+    found["config"].clear()
+    with Journal(run, 2 * starts), following(run, [tracker], said):
+        pass
+    assert "continuing" in said[-1]
+    assert found["config"] == {}
+
+
+def test_the_state_of_an_older_version(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not say whether the tracked run is described, which it is."""
+    fake, said = Fake(), list[str]()
+    fake_mlflow(monkeypatch, fake)
+    fake.open("old", "a name", "a project")
+    (run / "trackers.json").write_text('{"mlflow": {"run": "old", "training": 2, "evaluation": -1}}')
+    with Journal(run) as journal, following(run, ["mlflow"], said):
+        journal.append(line(2))
+        journal.append(line(4))
+    assert fake.losses() == [(4, 0.5)]
+    assert fake.runs["old"]["config"] == {}
+    assert "continuing" in said[0]
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"{", b"[]", b"1", b"\xff", b'{"loss": 1}', b'{"step": null, "loss": 1}', b'{"evaluation": 1}']
+)
+def test_a_damaged_line_is_the_only_one_that_is_not_sent(
+    damaged: bytes, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake, said = Fake(), list[str]()
+    fake_mlflow(monkeypatch, fake)
+    lines = [json.dumps(line(2)).encode(), damaged, json.dumps(line(4)).encode()]
+    with Journal(run), following(run, ["mlflow"], said), (run / "metrics.jsonl").open("ab") as file:
+        file.write(b"".join(one + b"\n" for one in lines))
+    assert fake.losses() == [(2, 0.25), (4, 0.5)]
+    assert not any("warning" in one for one in said)
+
+
+def test_a_run_of_the_user_keeps_its_parameters(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow refuses to change them."""
+    fake, said = Fake(), list[str]()
+    fake_mlflow(monkeypatch, fake)
+    fake.open("mine", "a name", "a project", {"batch_size": "64"})
+    monkeypatch.setenv("MLFLOW_RUN_ID", "mine")
+    with Journal(run) as journal, following(run, ["mlflow"], said):
+        journal.append(line(2))
+    assert fake.losses("mine") == [(2, 0.25)]
+    assert not any("warning" in one for one in said)
+    assert fake.runs["mine"]["config"] == {
+        "batch_size": "64",
+        "tokens": "größe",
+        "albert_config.hidden_size": "32",
+        "run.data.instances": "809",
+    }
 
 
 def test_a_tracker_that_never_works(tracker: str, fake: Fake, run: Path) -> None:

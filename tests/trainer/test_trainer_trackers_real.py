@@ -180,6 +180,22 @@ print("FOUND" + json.dumps([history("train/loss"), history("eval/masked_lm_loss"
     assert rest == ["läuft", "KILLED", "SIGTERM"]
 
 
+@pytest.mark.filterwarnings("ignore")  # of MLflow, which the other tests only use in processes of their own
+def test_mlflow_with_a_run_that_has_parameters(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow refuses to change one."""
+    mlflow = pytest.importorskip("mlflow")
+    uri = f"sqlite:///{tmp_path}/store.db"
+    client = mlflow.MlflowClient(uri)
+    mine = client.create_run(client.create_experiment("mine")).info.run_id
+    client.log_param(mine, "batch_size", "64")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_RUN_ID", mine)
+    assert real(run, "mlflow", 0, 6, "finished") == [f"mlflow: a new run, {uri}"]
+    found = client.get_run(mine)
+    assert found.data.params == {"batch_size": "64", "tokens": "größe", "run.data.instances": "809"}
+    assert found.data.metrics["train/loss"] == 0.75
+
+
 def test_trackio_on_this_machine(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("trackio")
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))

@@ -91,13 +91,17 @@ class Tracker(ABC):
         """
 
     @abstractmethod
-    def open(self, known: str | None, config: Mapping[str, Any], opened: Callable[[str], None]) -> str:
+    def open(
+        self, known: str | None, config: Mapping[str, Any], opened: Callable[[str], None], *, described: bool
+    ) -> str:
         """Create the tracked run, or continue it.
 
         Args:
             known: the identifier of the tracked run to continue; None to create one.
             config: what a new tracked run is described by. It may be nested.
             opened: called with the identifier of the tracked run, as soon as this exists.
+            described: whether the tracked run `known` has its name and configuration. It has not if it could not be
+                opened when it was new.
 
         Returns:
             Where the tracked run can be seen, for a message.

@@ -40,7 +40,7 @@ CHUNK = 50
 """Number of lines that are sent at a time."""
 MOST_FAILURES = 10
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
-"""Seconds after the first failure, which double with each one, and their maximum: half an hour in all."""
+"""Seconds after the first failure, which double with each one, and their maximum: 20 minutes in all."""
 END_SECONDS, STOP_SECONDS = 30.0, 10.0
 """Seconds that the end of a run waits for the trackers; the second if it was stopped and may have little time."""
 TICK = 0.2
@@ -65,10 +65,21 @@ class Tail:
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
         for text in whole.splitlines():
-            line = json.loads(text)
-            if figures := scalars(line):
-                seconds = line.get("time") or time.time()
-                yield Point(int(line["step"]), float(seconds), "evaluation" in line, figures)
+            if (point := _point(text)) is not None:
+                yield point
+
+
+def _point(text: bytes) -> Point | None:
+    """Return a line of the metrics log, or None if it has no figures or is damaged: the others must still be sent."""
+    try:
+        line = json.loads(text)
+        figures = scalars(line)
+        if not figures:
+            return None
+        seconds = line.get("time") or time.time()
+        return Point(int(line["step"]), float(seconds), "evaluation" in line, figures)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
+        return None
 
 
 class Follower(threading.Thread):
@@ -139,19 +150,23 @@ class Follower(threading.Thread):
                 self._say(message)
 
     def _open(self) -> None:
-        name, known = self.tracker.name, self._sent[self.tracker.name].run
+        name = self.tracker.name
+        known, described = self._sent[name].run, self._sent[name].described
 
         def opened(identifier: str) -> None:
             if identifier != self._sent[name].run:
                 self._sent[name] = Sent(identifier)
 
-        where = self.tracker.open(known, config(self.tracker.run), opened)
+        where = self.tracker.open(known, config(self.tracker.run), opened, described=described)
         same = known is not None and known == self._sent[name].run
         if same and (last := self.tracker.last()) is not None:
             training, evaluation = last
             given = min(training, self._sent[name].evaluation)
-            self._sent[name] = Sent(known, training, given if evaluation is None else evaluation)
-        self._tell(f"{name}: {'continuing the run' if same else 'a new run'}, {where}")
+            given = given if evaluation is None else evaluation
+            self._sent[name] = self._sent[name]._replace(training=training, evaluation=given)
+        if not self._sent[name].described:
+            self._sent[name] = self._sent[name]._replace(described=True)
+        self._tell(f"{name}: {'continuing the run' if same and described else 'a new run'}, {where}")
 
     def _send(self) -> None:
         """Send the lines that the tracker does not have."""

@@ -58,7 +58,9 @@ class Mlflow(Tracker):
         except Exception as error:
             raise self.refused(f"cannot use {uri}: {reason(error)}; set MLFLOW_TRACKING_URI") from error
 
-    def open(self, known: str | None, config: Mapping[str, Any], opened: Callable[[str], None]) -> str:
+    def open(
+        self, known: str | None, config: Mapping[str, Any], opened: Callable[[str], None], *, described: bool
+    ) -> str:
         """See `Tracker.open`."""
         mlflow = self.package()
         self._client = mlflow.MlflowClient()
@@ -68,13 +70,13 @@ class Mlflow(Tracker):
             self._id = continued
             self._client.update_run(self._id, status="RUNNING")
         else:
-            known = None
+            described = False
             experiment = os.environ.get("MLFLOW_EXPERIMENT_ID") if self.project is None else None
             experiment = experiment or self._experiment()
             title = self.title or self.default_title
             self._id = self._client.create_run(experiment, run_name=title).info.run_id
         opened(self._id)
-        if known is None:
+        if not described:
             self._describe(mlflow, config)
         uri = self._uri().rstrip("/")
         return f"{uri}/#/experiments/{experiment}/runs/{self._id}" if uri.startswith("http") else uri
@@ -95,9 +97,13 @@ class Mlflow(Tracker):
         return str(self._client.create_experiment(name) if found is None else found.experiment_id)
 
     def _describe(self, mlflow: Any, config: Mapping[str, Any]) -> None:
+        # MLflow refuses to change a parameter. A run may have some: that of MLFLOW_RUN_ID, and one whose description
+        # failed in between.
+        there = self._client.get_run(self._id).data.params
         params = [
-            mlflow.entities.Param(_NO_NAME.sub("_", name), str(value)[:LONGEST_PARAM])
-            for name, value in flat(config).items()
+            mlflow.entities.Param(name, str(value)[:LONGEST_PARAM])
+            for given, value in flat(config).items()
+            if (name := _NO_NAME.sub("_", given)) not in there
         ]
         for first in range(0, len(params), MOST_PARAMS):
             self._client.log_batch(self._id, params=params[first : first + MOST_PARAMS])

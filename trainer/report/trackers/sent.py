@@ -1,10 +1,11 @@
 """What the trackers have been sent, RUN/trackers.json, so that a run that resumes continues the same tracked run.
 
-    {"wandb": {"run": "1a2b3c4d", "training": 1200, "evaluation": 1000}}
+    {"wandb": {"run": "1a2b3c4d", "training": 1200, "evaluation": 1000, "described": true}}
 
 `run` is the tracker's identifier of the tracked run. `training` and `evaluation` are the steps of the last lines of the
 metrics log that the tracker has. A run that resumes from an older step computes the steps since then again, with the
-same result, so lines up to these steps are not sent again.
+same result, so lines up to these steps are not sent again. `described` tells whether the tracked run has its name and
+its configuration. A file of an older version does not have it, and its tracked runs have them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Sent(NamedTuple):
     run: str | None = None
     training: int = -1
     evaluation: int = -1
+    described: bool = False
 
 
 class SentFile:
@@ -42,7 +44,9 @@ class SentFile:
         try:
             content = json.loads(self.path.read_bytes())
             self._all = {
-                name: Sent(str(one["run"]), int(one["training"]), int(one["evaluation"]))
+                name: Sent(
+                    str(one["run"]), int(one["training"]), int(one["evaluation"]), bool(one.get("described", True))
+                )
                 for name, one in content.items()
             }
         except FileNotFoundError:

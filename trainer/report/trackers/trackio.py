@@ -52,7 +52,14 @@ class Trackio(Tracker):
         elif server:
             self.connect(server)
 
-    def open(self, known: str | None, config: Mapping[str, Any], opened: Callable[[str], None]) -> str:
+    def open(
+        self,
+        known: str | None,
+        config: Mapping[str, Any],
+        opened: Callable[[str], None],
+        *,
+        described: bool,  # noqa: ARG002 - it is opened and described at once
+    ) -> str:
         """See `Tracker.open`."""
         trackio = self.package()
         # Trackio knows runs by their names, and continues the newest run of a name.

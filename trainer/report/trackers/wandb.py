@@ -75,13 +75,15 @@ class Wandb(Tracker):
             raise self.refused(f"cannot log in: {why}; run `wandb login`, {advice}") from None
         raise self.refused(f"is not logged in to {url}: run `wandb login`, set WANDB_API_KEY, {advice}")
 
-    def open(self, known: str | None, config: Mapping[str, Any], opened: Callable[[str], None]) -> str:
+    def open(
+        self, known: str | None, config: Mapping[str, Any], opened: Callable[[str], None], *, described: bool
+    ) -> str:
         """See `Tracker.open`."""
         wandb = self.package()
         identifier = known or os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8]
         opened(identifier)  # before W&B knows it, so that a kill cannot lose it
         new: dict[str, Any] = {}
-        if known is None:
+        if not described:
             new["config"] = dict(config)
             new["name"] = self.title or os.environ.get("WANDB_NAME") or self.default_title
         with _own_hooks():
