@@ -14,6 +14,8 @@ from trainer_runs import MODEL, Material, arguments
 from albert_fast.cli.config import options_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import Command
 
     from albert_fast.options import Pretrain
@@ -342,9 +344,10 @@ def test_the_guides_one_file_is_model_and_options(
 ) -> None:
     seen: dict[str, Any] = {}
 
-    def run(options: Pretrain) -> None:
+    def run(options: Pretrain, check: Callable[[], None]) -> None:
         from albert_fast.cli.training import model_config
 
+        check()
         name, config = model_config(str(options.model), 2000)
         seen.update(vars(options), name=name, config=config)
 
