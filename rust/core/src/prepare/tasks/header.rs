@@ -16,7 +16,7 @@ use crate::{Error, Result};
 
 const FORMAT: &str = "albert-fast corpus";
 /// Must be raised whenever the same options and input give other bytes, temporary ones included.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 /// Options that do not change the output.
 const WITHOUT_EFFECT: [&str; 2] = ["dedup_memory", "samples"];
 
@@ -149,7 +149,8 @@ impl Manifest {
 /// [`Error::Data`] saying what is wrong.
 pub(super) fn not_ours(path: &Path, fault: &str) -> Error {
     let reason = format!(
-        "not as albert-fast writes it ({fault}); pass overwrite=True to replace the output, or another `output`"
+        "not as albert-fast writes it ({fault}); pass overwrite=True without `num_tasks` to replace the output, or another \
+         `output`"
     );
     Error::data(path, reason)
 }

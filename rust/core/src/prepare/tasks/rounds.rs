@@ -1,6 +1,7 @@
 //! The work of each round, for any numbers of portions or partitions.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -170,7 +171,9 @@ fn compare(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress)
 
 fn write(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress) -> Result<()> {
     let paths: Vec<_> = (0..job.total(Round::Compare)).map(|number| job.marker_path(Round::Compare, number)).collect();
-    let list = |path: &PathBuf| List::new(path, size(path)?.unwrap_or_default());
+    // A list may be missing because another task has completed the corpus meanwhile.
+    let missing = |path: &PathBuf| Error::io("cannot read", path, ErrorKind::NotFound.into());
+    let list = |path: &PathBuf| List::new(path, size(path)?.ok_or_else(|| missing(path))?);
     let lists = paths.par_iter().map(list).collect::<Result<Vec<_>>>()?;
     let total = numbers.len() as u64;
     // The lists are read once if the duplicates of these portions fit into memory.

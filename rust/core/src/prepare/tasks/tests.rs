@@ -71,8 +71,8 @@ impl Case {
         prepare_portions(&self.inputs(), &self.to(name), &self.options, share, progress)
     }
 
-    /// Does a round, and nothing after it.
-    fn do_all_of(&self, round: Round, name: &str) {
+    /// Calls `act` with what a command for this output works on.
+    fn with_job<T>(&self, name: &str, act: impl Fn(&Job, &Inputs<'_>) -> T) -> T {
         let (files, _) = cards::expand(&self.inputs(), "text").unwrap();
         let output = self.to(name);
         let portions = divide(&files, output.shard_size).unwrap();
@@ -81,7 +81,15 @@ impl Case {
         let header = Header::new(&self.options, output.shard_size, &training, None, &files, count).unwrap();
         let job = Job::new(&output.output, header).unwrap();
         let inputs = Inputs { files: &files, portions: &portions, options: &self.options, notes: Vec::new() };
-        assert_eq!(do_share(&job, &inputs, round, 0..count, &mut false, &mut NoProgress).unwrap(), 0);
+        act(&job, &inputs)
+    }
+
+    /// Does a round, and nothing after it.
+    fn do_all_of(&self, round: Round, name: &str) {
+        let left = self.with_job(name, |job, inputs| {
+            do_share(job, inputs, round, 0..job.total(round), &mut false, &mut NoProgress)
+        });
+        assert_eq!(left.unwrap(), 0);
     }
 
     /// The files of an output and of its held-out set.
@@ -260,6 +268,84 @@ fn tasks_at_the_same_time_and_twice() {
     }
 }
 
+/// A list of `out` that has more than one duplicate, with its content.
+fn a_list(case: &Case) -> (PathBuf, Vec<u8>) {
+    let directory = case.to("out").output.join(".prepare-text.partial/compared");
+    let mut lists = (0..256).map(|number| directory.join(format!("{number:05}.duplicates")));
+    let path = lists.find(|path| fs::metadata(path).unwrap().len() > 20).unwrap();
+    let content = fs::read(&path).unwrap();
+    (path, content)
+}
+
+#[test]
+fn a_list_that_is_missing_or_cut_off_is_never_an_empty_one() {
+    let case = Case::new();
+    case.run("whole", None).unwrap();
+    case.run("out", Some((0, 2))).unwrap();
+    case.do_all_of(Round::Clean, "out");
+    case.do_all_of(Round::Compare, "out");
+    let (path, content) = a_list(&case);
+    let write = || {
+        case.with_job("out", |job, inputs| {
+            let all: Vec<_> = (0..job.total(Round::Write)).collect();
+            run(job, inputs, Round::Write, &all, &mut NoProgress)
+        })
+    };
+    for size in [0, 8, 20, content.len() - 1] {
+        fs::write(&path, &content[..size]).unwrap();
+        // A task, too, and not as if another one had completed the corpus.
+        let task = case.run("out", Some((0, 1))).map(|_| ());
+        for error in [write().unwrap_err(), task.unwrap_err()] {
+            let error = error.to_string();
+            assert!(error.contains(&format!("{}: this temporary file is damaged", path.display())), "{size}: {error}");
+        }
+    }
+    fs::remove_file(&path).unwrap();
+    let error = write().unwrap_err();
+    assert!(error.is_missing() && error.to_string().contains(path.to_str().unwrap()), "{error}");
+    assert!(case.text("out", "").is_empty());
+    // The list is made again.
+    case.run("out", Some((0, 1))).unwrap();
+    assert_eq!(case.files("out"), case.files("whole"));
+}
+
+/// Completes the corpus, by another task, when all lists are there, and leaves what tidying has not come to yet.
+struct Completing<'a>(&'a Case, u32);
+
+impl Progress for Completing<'_> {
+    fn report(&mut self, stage: &'static str, _: &'static str, done: u64, total: u64) -> bool {
+        if stage == "finding duplicates" && done == total {
+            self.1 += 1;
+            let work = self.0.to("out").output.join(".prepare-text.partial");
+            let kept: BTreeMap<_, _> = ["cleaned", "compared"]
+                .into_iter()
+                .flat_map(|round| fs::read_dir(work.join(round)).unwrap())
+                .map(|entry| entry.unwrap().path())
+                .map(|path| (path.clone(), fs::read(path).unwrap()))
+                .collect();
+            assert!(self.0.run("out", Some((0, 1))).unwrap().summary.is_some() && !work.exists());
+            for (path, content) in kept {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                // It looks as if the lists vanish after the task has seen that all of them are there.
+                let is_list = path.extension().is_some_and(|it| it == "duplicates");
+                fs::write(path, if is_list { Vec::new() } else { content }).unwrap();
+            }
+        }
+        true
+    }
+}
+
+#[test]
+fn a_late_task_leaves_a_complete_corpus_as_it_is() {
+    let case = Case::new();
+    case.run("whole", None).unwrap();
+    let mut progress = Completing(&case, 0);
+    let prepared = case.run_with("out", Some((0, 1)), &mut progress).unwrap();
+    assert_eq!(progress.1, 1);
+    assert!(prepared.summary.is_some());
+    assert_eq!(case.files("out"), case.files("whole"));
+}
+
 #[test]
 fn finishing_says_what_is_missing() {
     let case = Case::new();
@@ -326,8 +412,13 @@ fn other_options_and_inputs_are_refused() {
     let before = case.files("out");
     let error = |case: &Case| case.run("out", Some((1, 3))).unwrap_err().to_string();
     case.options.clean.min_document_chars = 5;
-    assert!(error(&case).contains("begun with min_document_chars=0, not 5; pass 0 to resume, overwrite=True"));
-    assert!(error(&case).ends_with("or another `output`"), "{}", error(&case));
+    assert!(
+        error(&case)
+            .contains("begun with min_document_chars=0, not 5; pass 0 to resume, or another `output`, or remove")
+    );
+    assert!(error(&case).ends_with("`output`, or remove the output, and run all tasks again"), "{}", error(&case));
+    let alone = case.run("out", None).unwrap_err().to_string();
+    assert!(alone.ends_with("pass 0 to resume, overwrite=True to replace it, or another `output`"), "{alone}");
     case.options.clean.min_document_chars = 0;
     case.output.shard_size = 1.0;
     assert!(error(&case).contains("begun with shard_size=0.03, not 1; pass 0.03 to resume"));
@@ -338,7 +429,7 @@ fn other_options_and_inputs_are_refused() {
     let input = case.directory.path().join("in/00.jsonl");
     let text = fs::read(&input).unwrap();
     fs::write(&input, [&text[..], b"\n"].concat()).unwrap();
-    assert!(error(&case).contains("begun with another input; pass overwrite=True"));
+    assert!(error(&case).contains("begun with another input; pass another `output`, or remove the output"));
     fs::write(&input, text).unwrap();
     assert_eq!(case.files("out"), before);
     // Another command does not take it for its own.
@@ -378,6 +469,8 @@ fn directories_of_something_else_are_refused() {
     fs::create_dir(earlier.parent().unwrap()).unwrap();
     fs::write(&earlier, "x").unwrap();
     let error = case.run("out3", Some((0, 1))).unwrap_err().to_string();
+    assert!(error.contains("contains corpus-00000-of-00001.txt of an earlier output; remove it before"), "{error}");
+    let error = case.run("out3", None).unwrap_err().to_string();
     assert!(error.contains("contains corpus-00000-of-00001.txt of an earlier output; pass overwrite=True"), "{error}");
     case.output.overwrite = true;
     case.run("out3", None).unwrap();
