@@ -15,9 +15,9 @@ MODEL = GOLDEN / "tokenizer" / "spiece.model"
 TEXT = (GOLDEN / "corpus" / "part-b.txt").read_bytes()
 
 
-def run(*arguments: object, stdin: bytes = b"") -> tuple[int, str]:
+def run(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> tuple[int, str]:
     words = [sys.executable, "-m", "albert_fast", *map(str, arguments)]
-    done = subprocess.run(words, input=stdin, capture_output=True, check=False)
+    done = subprocess.run(words, input=stdin, capture_output=True, check=False, cwd=cwd)
     return done.returncode, done.stderr.decode()
 
 
@@ -55,6 +55,17 @@ def test_stores_are_not_read_as_text(tmp_path: Path) -> None:
         out = tmp_path / f"out-{command}"
         code, said = run(command, *inputs, "--tokenizer", MODEL, "--output-dir", out, "--on-bad-utf8", "replace")
         assert (code, "token store" in said, out.exists()) == (1, True, False), said
+
+
+def test_a_corpus_that_is_not_complete_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes(TEXT)
+    (tmp_path / "prepare-text.partial.json").write_text("{}")
+    command = ("--tokenizer", MODEL, "--output-dir", tmp_path / "store")
+    code, said = run("tokenize", "text.txt", *command, cwd=tmp_path)
+    assert (code, said.startswith("albert-fast: error: .: this corpus is not complete")) == (1, True), said
+    # Standard input is in no directory.
+    code, said = run("tokenize", "-", *command, stdin=TEXT, cwd=tmp_path)
+    assert (code, "wrote" in said) == (0, True), said
 
 
 def test_a_damaged_store_makes_no_records(tmp_path: Path) -> None:

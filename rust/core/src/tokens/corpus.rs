@@ -52,8 +52,13 @@ pub struct Corpus {
 /// As [`expand_inputs`](crate::files::inputs::expand_inputs); [`Error::Input`] if a directory has output of prepare-text
 /// that is not complete.
 pub fn expand_corpus<S: AsRef<OsStr>>(inputs: &[S]) -> Result<Corpus> {
+    // Such a directory may have no text yet.
+    let mut named = inputs.iter().map(AsRef::as_ref).filter(|input| *input != "-").map(Path::new);
+    named.try_for_each(|path| if !is_remote(path) && path.is_dir() { check_complete(path) } else { Ok(()) })?;
     let (files, skipped) = cards::expand(inputs, "text")?;
-    let directories: BTreeSet<&Path> = files.iter().filter_map(|file| file.path.parent()).collect();
+    // Standard input and pipes are in no directory.
+    let in_directories = files.iter().filter(|file| file.is_seekable());
+    let directories: BTreeSet<&Path> = in_directories.filter_map(|file| file.path.parent()).collect();
     directories.into_par_iter().try_for_each(check_complete)?;
     Ok(Corpus { files, notes: cards::note(&skipped).into_iter().collect() })
 }
@@ -66,10 +71,11 @@ fn check_complete(directory: &Path) -> Result<()> {
     if is_foreign || size_optional(&directory.join(UNFINISHED_CORPUS))?.is_none() {
         return Ok(());
     }
-    Err(Error::input(format!(
-        "{}: this corpus is not complete; run the same prepare-text command again, or finish if its tasks have ended",
-        directory.display()
-    )))
+    let place = if name.is_empty() { Path::new(".") } else { directory };
+    Err(Error::input_at(
+        place,
+        "this corpus is not complete; run the same prepare-text command again, or finish if its tasks have ended",
+    ))
 }
 
 /// Refuses, before any work, the inputs that [`check`] would refuse when they are read. Skips standard input and pipes,
@@ -179,6 +185,12 @@ mod tests {
             let error = expand_corpus(&[input]).map(|corpus| corpus.files).unwrap_err().to_string();
             assert!(error.contains("this corpus is not complete; run the same prepare-text command again"), "{error}");
         }
+        // In the first rounds, there is no text yet.
+        std::fs::rename(&file, directory.path().join(".kept")).unwrap();
+        let error = expand_corpus(&[directory.path()]).unwrap_err();
+        assert_eq!(error.facts().path, Some(directory.path()));
+        assert!(error.to_string().contains("this corpus is not complete"), "{error}");
+        std::fs::rename(directory.path().join(".kept"), &file).unwrap();
         std::fs::remove_file(directory.path().join(UNFINISHED_CORPUS)).unwrap();
         assert_eq!(expand_corpus(&[directory.path()]).unwrap().files.len(), 1);
     }
