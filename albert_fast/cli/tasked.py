@@ -24,7 +24,7 @@ from albert_fast.options import TrainTokenizer
 from albert_fast.options.base import flag, options_of
 from albert_fast.paths import as_path
 from albert_fast.prepare import read_patterns
-from albert_fast.tokenizers.files import is_store
+from albert_fast.tokenizers.files import is_store, refuse_unfinished
 
 if TYPE_CHECKING:
     from albert_fast.options import MakeRecords, PrepareText, Tokenize
@@ -96,6 +96,8 @@ def _check_files(inputs: Sequence[str]) -> None:
 
 
 def _check_make_records(options: MakeRecords) -> None:
+    if len(options.inputs) == 1:
+        refuse_unfinished(as_path(options.inputs[0]))
     if len(options.inputs) != 1 or not is_store(as_path(options.inputs[0])):
         raise UsageError(
             "with --num-tasks, the input must be one token store, so that every task reads the same; run tokenize "

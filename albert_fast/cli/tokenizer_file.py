@@ -11,7 +11,7 @@ from albert_fast._native import store_tokenizer
 from albert_fast.cli.common import CommandError, UsageError, warn
 from albert_fast.paths import as_path, is_remote
 from albert_fast.tokenizers import files as tokenizer_files
-from albert_fast.tokenizers.files import is_store
+from albert_fast.tokenizers.files import is_store, refuse_unfinished
 from albert_fast.tokenizers.opening import TextRules, open_with, text_rules
 
 
@@ -83,7 +83,13 @@ def warn_of_boundary(tokenizer: Tokenizer, word_boundary: str) -> None:
 
 
 def own_store(tokenizer: Path | None, vocab_file: Path | None, inputs: Sequence[str]) -> Path | None:
-    """Returns the token store whose tokenizer is meant: that of `--tokenizer`, or the only input if none is given."""
+    """Returns the token store whose tokenizer is meant: that of `--tokenizer`, or the only input if none is given.
+
+    Raises:
+        AlbertFastError: this token store is not complete.
+    """
+    if vocab_file is None and (tokenizer is not None or len(inputs) == 1):
+        refuse_unfinished(as_path(inputs[0]) if tokenizer is None else tokenizer)
     if tokenizer is None and vocab_file is None and len(inputs) == 1 and is_store(as_path(inputs[0])):
         return as_path(inputs[0])
     return tokenizer if tokenizer is not None and vocab_file is None and is_store(tokenizer) else None

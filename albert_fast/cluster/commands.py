@@ -23,7 +23,7 @@ from albert_fast.paths import RemotePath, as_path, is_remote
 from albert_fast.prepare import prepare_text, read_patterns
 from albert_fast.records import make
 from albert_fast.tasks import of_task
-from albert_fast.tokenizers.files import is_store
+from albert_fast.tokenizers.files import is_store, refuse_unfinished
 from albert_fast.tokenizers.make import make_share
 from albert_fast.tokenizers.tokenizing import tokenize_with
 
@@ -200,6 +200,8 @@ def _make_records(options: MakeRecords, tokenizer: Tokenizer | None) -> dict[str
 
 def _store_size(options: MakeRecords) -> int:
     """Returns the size of the token store times the number of passes over it."""
+    if len(options.inputs) == 1:
+        refuse_unfinished(as_path(options.inputs[0]))
     if len(options.inputs) != 1 or not is_store(as_path(options.inputs[0])):
         message = f"with `num_tasks`, the input must be one token store, got {' '.join(options.inputs)}; tokenize first"
         raise AlbertFastError(message, kind="input")

@@ -28,6 +28,24 @@ def is_store(path: Path) -> bool:
         return False
 
 
+def refuse_unfinished(path: Path) -> None:
+    """Refuses a token store that tokenize has begun and not completed. Everything else may pass.
+
+    Raises:
+        AlbertFastError: the store is not complete.
+    """
+    try:
+        is_unfinished = not is_store(path) and (path / "tokenize.partial.json").is_file() and not is_store(path)
+    except AlbertFastError:
+        return
+    if is_unfinished:
+        message = (
+            f"{path}: this token store is not complete; run the same tokenize command again, or its missing tasks, or "
+            "finish if its tasks have ended"
+        )
+        raise AlbertFastError(message, kind="data", path=path)
+
+
 def snapshot(path: Path) -> Path:
     """Returns the snapshot to read if `path` is a model's directory in Hugging Face's cache, otherwise `path`.
 

@@ -6,19 +6,21 @@ import contextlib
 import json
 import random
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import albert_fast
 from albert_fast import AlbertFastError, Tokenizer, _native, files
+from albert_fast.cluster import commands
+from albert_fast.options import MakeRecords
 from albert_fast.records import Records
 
 from .conftest import OPTIONS, Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from conftest import Command
     from remote_sites import LocalSite
@@ -259,6 +261,26 @@ class TestRefusals:
             done = command("make-records", *inputs, "--output-dir", "out", *flags)
             assert done.code == 2
             assert "with --num-tasks, the input must be one token store" in done.error
+
+    def test_a_store_that_is_not_complete(self, command: Command, model: Path) -> None:
+        Path("store").mkdir()
+        Path("store", "tokenize.partial.json").write_text("{}")
+        usual = ["make-records", "store", "--output-dir", "out", "--max-predictions-per-seq", 77]
+        tasks = ["--num-tasks", 3, "--task-id", 0]
+        for words in (
+            usual,
+            [*usual, "--tokenizer", model],
+            [*usual, *tasks],
+            [*usual, *tasks, "--tokenizer", model],
+            ["tokenize", "text.txt", "--output-dir", "out", "--tokenizer", "store"],
+            ["slurm", *usual, "--num-tasks", 3],
+        ):
+            done = command(*words)
+            assert done.code == 1, words
+            assert done.error.startswith("store: this token store is not complete; run the same tokenize command again")
+        with pytest.raises(AlbertFastError, match="store: this token store is not complete"):
+            commands.num_tasks(MakeRecords(inputs=("store",), output_dir=Path("out")), 1)
+        assert not Path("out").exists()
 
     def test_directories_of_something_else(self, command: Command, tmp_path: Path) -> None:
         nothing = f"{tmp_path / 'no'}: there are no records, no token store, no corpus of tasks"

@@ -107,7 +107,8 @@ impl TokenStore {
         let path = directory.join(META_FILE);
         let Some(text) = read(&path)? else {
             if size(&directory.join(super::JOURNAL_FILE))?.is_some() {
-                let reason = "this token store is not complete; run the same tokenize command again to resume";
+                let reason = "this token store is not complete; run the same tokenize command again, or its missing \
+                              tasks, or finish if its tasks have ended";
                 return Err(Error::data(directory, reason));
             }
             let reason = if is_remote(directory) {
