@@ -245,7 +245,9 @@ def test_a_task_with_other_options_is_refused(tasks: Tasks, command: Command) ->
     place = tasks.site.path("out")
     done = command(*tasks.task(1, 3, "--min-document-chars", 7))
     assert done.code == 1
-    assert done.error.startswith(f"{place}: begun with --min-document-chars 0, not 7; pass 0 to resume")
+    assert done.error.startswith(f"{place}: begun with --min-document-chars 0, not 7; pass 0 to resume, ")
+    # A task cannot overwrite.
+    assert done.error.endswith("or another --output, or remove the output, and run all tasks again")
     done = command(*tasks.task(1, 3, "--shard-size", 1))
     assert "begun with --shard-size 0.05, not 1" in done.error
     assert tasks.files() == before

@@ -147,7 +147,9 @@ def test_a_task_with_other_options_or_tokens_is_refused(
     place = tasks.site.path("out")
     done = command(*tasks.task(1, 3, "--random-seed", 7))
     assert done.code == 1
-    assert done.error.startswith(f"{place}: begun with --random-seed 12345, not 7; pass 12345 to resume")
+    assert done.error.startswith(f"{place}: begun with --random-seed 12345, not 7; pass 12345 to resume, ")
+    # A task cannot overwrite.
+    assert done.error.endswith("or another --output-dir, or remove the output, and run all tasks again")
     done = command(*tasks.task(1, 3, "--num-shards", 11))
     assert "begun with --num-shards 12, not 11" in done.error
 

@@ -142,6 +142,7 @@ class TestRefusals:
             code, said = local_tasks.end(local_tasks.start(local_tasks.task(1, 3, *flags.split())))
             assert code == 1
             assert error in said
+            assert "another --output-dir, or remove the output, and run all tasks again" in said
         code, said = local_tasks.end(local_tasks.start(local_tasks.task(1, 3, "--overwrite")))
         assert (code, "with --num-tasks, --overwrite is not possible" in said) == (2, True)
         assert local_tasks.files() == before

@@ -206,6 +206,7 @@ class TestRefusals:
             for given in arguments:
                 code, said = local_tasks.end(local_tasks.start(given))
                 assert (code, error in said) == (1, True), said
+                assert "another --output-dir, or remove the output, and run all tasks again" in said
         assert local_tasks.files() == before
         code, said = local_tasks.end(local_tasks.start(local_tasks.arguments("--engine", "sentencepiece")))
         assert (code, "tasks have begun a tokenizer here" in said) == (1, True), said

@@ -88,12 +88,41 @@ impl Difference {
     }
 }
 
+/// How a user can replace an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replace {
+    /// With overwrite=True.
+    Overwrite,
+    /// By removing it: a task must not remove what others have done.
+    Remove,
+}
+
+impl Replace {
+    /// Returns how what a command writes is replaced, by whether the command is a task.
+    pub fn of(is_task: bool) -> Self {
+        if is_task { Self::Remove } else { Self::Overwrite }
+    }
+
+    /// Returns what to do with an output that `option` names. `keep` says what keeps it, if anything, and ends with a comma.
+    pub fn advice(self, keep: &str, option: &str) -> String {
+        match self {
+            Self::Overwrite => format!("pass {keep}overwrite=True to replace it, or another `{option}`"),
+            Self::Remove if keep.is_empty() => {
+                format!("pass another `{option}`, or remove the output, and run all tasks again")
+            }
+            Self::Remove => {
+                format!("pass {keep}or another `{option}`, or remove the output, and run all tasks again")
+            }
+        }
+    }
+}
+
 /// Refuses `output`, complete or unfinished, if it was made with anything different.
 ///
 /// # Errors
 /// [`Error::Exists`], which says what is different and what to do.
-pub(crate) fn check_same(output: &Path, is_complete: bool, differences: &[Difference]) -> Result<()> {
-    check_same_as("output_dir", output, is_complete, differences)
+pub(crate) fn check_same(output: &Path, is_complete: bool, differences: &[Difference], replace: Replace) -> Result<()> {
+    check_same_as("output_dir", output, is_complete, differences, replace)
 }
 
 /// As [`check_same`], for a command whose `option` names the output.
@@ -102,6 +131,7 @@ pub(crate) fn check_same_as(
     output: &Path,
     is_complete: bool,
     differences: &[Difference],
+    replace: Replace,
 ) -> Result<()> {
     let made = if is_complete { "made" } else { "begun" };
     let aim = if is_complete { "keep it" } else { "resume" };
@@ -112,19 +142,16 @@ pub(crate) fn check_same_as(
         _ => String::new(),
     };
     let what: Vec<_> = differences.iter().map(|it| it.what.as_str()).collect();
-    Err(Error::exists(
-        output,
-        format!(
-            "{made} with {}; pass {keep}overwrite=True to replace it, or another `{option}`",
-            what.join(", and with ")
-        ),
-    ))
+    Err(Error::exists(output, format!("{made} with {}; {}", what.join(", and with "), replace.advice(&keep, option))))
 }
 
 /// Returns the error for a file at `path` in which a command notes what it has done, if it cannot be read as such.
 pub(crate) fn not_ours(path: &Path, reason: &str) -> Error {
     let found = format!("not as albert-fast writes it ({reason})");
-    Error::data(path, format!("{found}; pass overwrite=True to replace the output, or another `output_dir`"))
+    Error::data(
+        path,
+        format!("{found}; pass overwrite=True without `num_tasks` to replace the output, or another `output_dir`"),
+    )
 }
 
 #[cfg(test)]
@@ -138,7 +165,11 @@ mod tests {
     }
 
     fn message(is_complete: bool, differences: &[Difference]) -> String {
-        match check_same(Path::new("out"), is_complete, differences) {
+        message_of(is_complete, differences, Replace::Overwrite)
+    }
+
+    fn message_of(is_complete: bool, differences: &[Difference], replace: Replace) -> String {
+        match check_same(Path::new("out"), is_complete, differences, replace) {
             Err(error @ Error::Exists { .. }) => error.to_string(),
             other => panic!("{other:?}"),
         }
@@ -147,12 +178,20 @@ mod tests {
     #[test]
     fn options_that_differ() {
         let existing = map(&json!({"dupe_factor": 2, "random_seed": 1, "rng": "fast"}));
-        assert!(check_same(Path::new("out"), true, &Difference::of_options(&existing, &existing)).is_ok());
+        assert!(
+            check_same(Path::new("out"), true, &Difference::of_options(&existing, &existing), Replace::Overwrite)
+                .is_ok()
+        );
         let mut now = existing.clone();
         now.insert("dupe_factor".into(), json!(3));
         assert_eq!(
             message(true, &Difference::of_options(&existing, &now)),
             "out: made with dupe_factor=2, not 3; pass 2 to keep it, overwrite=True to replace it, or another `output_dir`"
+        );
+        assert_eq!(
+            message_of(false, &Difference::of_options(&existing, &now), Replace::Remove),
+            "out: begun with dupe_factor=2, not 3; pass 2 to resume, or another `output_dir`, or remove the output, and \
+             run all tasks again"
         );
         now.insert("rng".into(), json!("reference"));
         assert_eq!(
@@ -176,6 +215,10 @@ mod tests {
             message(true, &Difference::of_input(&existing, &now)),
             "out: made with another input, and with another tokenizer or other text rules; pass overwrite=True to \
              replace it, or another `output_dir`"
+        );
+        assert_eq!(
+            message_of(true, &Difference::of_input(&existing, &now)[..1], Replace::Remove),
+            "out: made with another input; pass another `output_dir`, or remove the output, and run all tasks again"
         );
         now = existing.clone();
         now.insert("on_bad_utf8".into(), json!("replace"));

@@ -35,6 +35,7 @@ use super::places::check_places;
 use crate::files::inputs::InputFile;
 use crate::files::lock::claim;
 use crate::files::portions::{Portion, portions};
+use crate::files::resume::Replace;
 use crate::tasks::{Share, TaskState};
 use crate::{Error, Progress, Result};
 
@@ -92,7 +93,7 @@ pub fn prepare_portions<S: AsRef<OsStr>>(
     let count = portions.len() as u64;
     let eval_output = output.eval_output.as_deref();
     let header = Header::new(options, output.shard_size, &training, eval_output, &files, count)?;
-    let job = Job::new(training.path(), header)?;
+    let job = Job { replace: Replace::of(share.is_some()), ..Job::new(training.path(), header)? };
     check_places(inputs, &files, &job.training, job.held_out.as_ref())?;
     let lock = if share.is_none() { Some(claim(job.directory())?) } else { None };
     if output.overwrite {

@@ -27,6 +27,7 @@ use crate::error::counted;
 use crate::files::inputs::{InputFile, InputRecord, OnBadUtf8, refuse_output_in_input};
 use crate::files::lock::claim;
 use crate::files::remote::{is_remote, public};
+use crate::files::resume::Replace;
 use crate::files::{atomic, scratch};
 use crate::{Error, Progress, Result};
 pub use finish::{Finished, finish};
@@ -199,13 +200,14 @@ fn tokenize_from<E: Encode>(
     }
     if TokenStore::is_store(output) {
         let meta = finish::complete_store(output)?;
-        job.journal.check(output, &meta, true)?;
+        job.journal.check(output, &meta, true, Replace::Overwrite)?;
         job.journal.remove_file()?;
         return Ok(Summary { already_complete: true, notes: job.notes, ..summary(&meta, job.files.len()) });
     }
     if let Some(Begun::Tasks(_)) = markers::begun(output)? {
         // What is left is then one task.
-        let task = Task { job: &job, encoder, output, options, range: 0..job.portions.len() as u64 };
+        let range = 0..job.portions.len() as u64;
+        let task = Task { job: &job, encoder, output, options, range, replace: Replace::Overwrite };
         return task.run(progress).map(|it| it.tokenized);
     }
     let Job { files, mut notes, portions, info, mut journal } = job;

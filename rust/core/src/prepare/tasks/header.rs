@@ -149,7 +149,8 @@ impl Manifest {
 /// [`Error::Data`] saying what is wrong.
 pub(super) fn not_ours(path: &Path, fault: &str) -> Error {
     let reason = format!(
-        "not as albert-fast writes it ({fault}); pass overwrite=True to replace the output, or another `output`"
+        "not as albert-fast writes it ({fault}); pass overwrite=True without `num_tasks` to replace the output, or another \
+         `output`"
     );
     Error::data(path, reason)
 }

@@ -15,7 +15,7 @@ use crate::files::atomic;
 use crate::files::notes::Notes;
 use crate::files::raw::{names, read, size};
 use crate::files::remote::{self, Address};
-use crate::files::resume::check_same_as;
+use crate::files::resume::{Replace, check_same_as};
 use crate::prepare::options::PrepareOptions;
 use crate::prepare::output::{MANIFEST, PARTIAL, Target, WORK, is_ours};
 use crate::{Error, Result};
@@ -61,6 +61,8 @@ pub(super) struct Job {
     pub options: PrepareOptions,
     pub training: Target,
     pub held_out: Option<Target>,
+    /// How what is there can be replaced.
+    pub replace: Replace,
 }
 
 /// What a directory holds of a corpus.
@@ -106,7 +108,7 @@ impl Job {
     pub fn new(directory: &Path, header: Header) -> Result<Self> {
         let options = header.prepare_options().map_err(|fault| not_ours(&directory.join(PARTIAL), &fault))?;
         let (training, held_out) = header.targets(directory)?;
-        Ok(Self { header, options, training, held_out })
+        Ok(Self { header, options, training, held_out, replace: Replace::Overwrite })
     }
 
     pub fn directory(&self) -> &Path {
@@ -192,14 +194,14 @@ impl Job {
     }
 
     fn check(&self, is_complete: bool, there: &Header) -> Result<()> {
-        check_same_as("output", self.directory(), is_complete, &there.differences(&self.header))
+        check_same_as("output", self.directory(), is_complete, &there.differences(&self.header), self.replace)
     }
 
     /// Refuses a directory that holds anything else than this corpus.
     fn look_at(&self, directory: &Path) -> Result<()> {
         let path = directory.join(PARTIAL);
         if let Some(there) = parsed(&path, Header::fault)? {
-            return check_same_as("output", directory, false, &there.differences(&self.header));
+            return check_same_as("output", directory, false, &there.differences(&self.header), self.replace);
         }
         refuse_foreign(directory)?;
         let Some(name) = names(directory)?.into_iter().find(|name| is_ours(name)) else { return Ok(()) };
@@ -207,9 +209,11 @@ impl Job {
         if size(&path)?.is_some() || size(&self.directory().join(MANIFEST))?.is_some() {
             return Ok(());
         }
-        let reason = format!(
-            "the directory contains {name} of an earlier output; pass overwrite=True to replace it, or another path"
-        );
+        let advice = match self.replace {
+            Replace::Overwrite => "pass overwrite=True to replace it, or another path",
+            Replace::Remove => "remove it before the first task, or pass another path",
+        };
+        let reason = format!("the directory contains {name} of an earlier output; {advice}");
         Err(Error::exists(directory, reason))
     }
 

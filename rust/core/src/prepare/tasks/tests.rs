@@ -412,8 +412,13 @@ fn other_options_and_inputs_are_refused() {
     let before = case.files("out");
     let error = |case: &Case| case.run("out", Some((1, 3))).unwrap_err().to_string();
     case.options.clean.min_document_chars = 5;
-    assert!(error(&case).contains("begun with min_document_chars=0, not 5; pass 0 to resume, overwrite=True"));
-    assert!(error(&case).ends_with("or another `output`"), "{}", error(&case));
+    assert!(
+        error(&case)
+            .contains("begun with min_document_chars=0, not 5; pass 0 to resume, or another `output`, or remove")
+    );
+    assert!(error(&case).ends_with("`output`, or remove the output, and run all tasks again"), "{}", error(&case));
+    let alone = case.run("out", None).unwrap_err().to_string();
+    assert!(alone.ends_with("pass 0 to resume, overwrite=True to replace it, or another `output`"), "{alone}");
     case.options.clean.min_document_chars = 0;
     case.output.shard_size = 1.0;
     assert!(error(&case).contains("begun with shard_size=0.03, not 1; pass 0.03 to resume"));
@@ -424,7 +429,7 @@ fn other_options_and_inputs_are_refused() {
     let input = case.directory.path().join("in/00.jsonl");
     let text = fs::read(&input).unwrap();
     fs::write(&input, [&text[..], b"\n"].concat()).unwrap();
-    assert!(error(&case).contains("begun with another input; pass overwrite=True"));
+    assert!(error(&case).contains("begun with another input; pass another `output`, or remove the output"));
     fs::write(&input, text).unwrap();
     assert_eq!(case.files("out"), before);
     // Another command does not take it for its own.
@@ -464,6 +469,8 @@ fn directories_of_something_else_are_refused() {
     fs::create_dir(earlier.parent().unwrap()).unwrap();
     fs::write(&earlier, "x").unwrap();
     let error = case.run("out3", Some((0, 1))).unwrap_err().to_string();
+    assert!(error.contains("contains corpus-00000-of-00001.txt of an earlier output; remove it before"), "{error}");
+    let error = case.run("out3", None).unwrap_err().to_string();
     assert!(error.contains("contains corpus-00000-of-00001.txt of an earlier output; pass overwrite=True"), "{error}");
     case.output.overwrite = true;
     case.run("out3", None).unwrap();

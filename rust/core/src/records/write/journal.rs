@@ -14,7 +14,7 @@ use crate::files::atomic;
 use crate::files::lock::DirectoryLock;
 use crate::files::raw::{names, read};
 use crate::files::remote::is_remote;
-use crate::files::resume::{check_same, not_ours};
+use crate::files::resume::{Replace, check_same, not_ours};
 use crate::tasks::Share;
 use crate::{Error, Result};
 
@@ -23,7 +23,7 @@ const FILE: &str = "make-records.partial.jsonl";
 const CONFIG: &str = "make-records.config.json";
 
 const MEANWHILE: &str = "another command writes records here; pass another `output_dir`, or wait for it and pass \
-                         overwrite=True to replace them";
+                         overwrite=True without `num_tasks` to replace them";
 
 /// What a directory says of its records.
 pub(super) struct Notes {
@@ -99,22 +99,36 @@ pub(super) struct Found {
 /// Returns what `directory` holds of the records that `header` describes, or `None` if it holds no records. Incomplete
 /// records are only looked at in the share.
 pub(super) fn find(directory: &Path, header: &Header, share: Option<Share>) -> Result<Option<Found>> {
+    find_as(directory, header, share, Replace::of(share.is_some()))
+}
+
+/// As [`find`], with how other records can be replaced.
+pub(super) fn find_as(
+    directory: &Path,
+    header: &Header,
+    share: Option<Share>,
+    replace: Replace,
+) -> Result<Option<Found>> {
     let mut notes = Notes::read(directory)?;
     if notes.is_none() {
         let Some(name) = foreign_shard(directory)? else { return Ok(None) };
         // A task may have begun meanwhile: its journal is there before its first shard.
         notes = Notes::read(directory)?;
         if notes.is_none() {
+            let advice = match replace {
+                Replace::Overwrite => "overwrite=True to remove the records",
+                Replace::Remove => "remove the records before the first task",
+            };
             let reason = format!(
                 "the directory holds {name}, but neither {} nor {FILE}, which say what it was made from; pass another \
-                 `output_dir`, or overwrite=True to remove the records",
+                 `output_dir`, or {advice}",
                 dataset::FILE
             );
             return Err(Error::exists(directory, reason));
         }
     }
     let Some(notes) = notes else { return Ok(None) };
-    check_same(directory, notes.dataset.is_some(), &notes.header.differences(header))?;
+    check_same(directory, notes.dataset.is_some(), &notes.header.differences(header), replace)?;
     let share = share.filter(|_| notes.dataset.is_none());
     let shards = notes.shards(directory, share)?;
     Ok(Some(Found { shards, dataset: notes.dataset }))
@@ -213,7 +227,7 @@ impl Journal {
             // Another machine may have begun since `find` looked.
             match read_journal(directory)? {
                 None => atomic::write_first(&path, &text)?,
-                Some((there, _)) => check_same(directory, false, &there.differences(header))?,
+                Some((there, _)) => check_same(directory, false, &there.differences(header), Replace::Overwrite)?,
             }
             // And it may have finished.
             if !is_known && read_dataset(directory)?.is_some() {

@@ -15,7 +15,7 @@ use crate::Result;
 use crate::files::atomic;
 use crate::files::raw::{names, read as read_file, size};
 use crate::files::remote::{self, Address, Listed};
-use crate::files::resume::{Difference, check_same, not_ours};
+use crate::files::resume::{Difference, Replace, check_same, not_ours};
 
 /// The directory of the notes.
 pub(super) const DIRECTORY: &str = "make-records.partial";
@@ -115,7 +115,7 @@ pub(super) fn keep_origin(directory: &Path, origin: &Origin) -> Result<()> {
     let there = self::origin(directory)?;
     let counts = |of: &Origin| (of.documents, of.short_documents);
     let other = there.is_some_and(|there| counts(&there) != counts(origin));
-    check_same(directory, false, other.then(|| Difference::new("another input")).as_slice())
+    check_same(directory, false, other.then(|| Difference::new("another input")).as_slice(), Replace::Remove)
 }
 
 /// Returns the origin of the records, or `None` if no task has noted it.

@@ -10,7 +10,7 @@ use crate::tokens::store::{JOURNAL_FILE, META_FILE, StoreMeta, TokenStore};
 use crate::{Error, Result};
 
 const MEANWHILE: &str = "another command makes a store here; pass another `output_dir`, or wait for it and pass \
-                         overwrite=True to replace the store";
+                         overwrite=True without `num_tasks` to replace the store";
 
 /// What [`finish`] did.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,7 +14,7 @@ use crate::files::atomic;
 use crate::files::inputs::{InputFile, InputRecord};
 use crate::files::raw::read;
 use crate::files::remote::is_remote;
-use crate::files::resume::{Difference, check_same, not_ours};
+use crate::files::resume::{Difference, Replace, check_same, not_ours};
 use crate::tokens::corpus::Position;
 use crate::tokens::corpus::portions::Portions;
 use crate::tokens::store::{JOURNAL_FILE, PartMeta, StoreMeta, TokenStore, TokenizerInfo, VERSION};
@@ -121,7 +121,8 @@ impl Journal {
                     settings.insert("on_bad_utf8".into(), self.settings["on_bad_utf8"].clone());
                 }
             }
-            check_same(directory, false, &self.differences(&found.tokenizer, &found.settings, found.version))?;
+            let differences = self.differences(&found.tokenizer, &found.settings, found.version);
+            check_same(directory, false, &differences, Replace::Overwrite)?;
             let whole = found.parts.iter().take_while(|p| TokenStore::has_part(directory, &p.part, vocab_size));
             self.parts = whole.cloned().collect();
             let reached = self.position().file + 1;
@@ -135,7 +136,7 @@ impl Journal {
                 );
             } else {
                 let other = self.other_inputs_before(&found.inputs, self.position());
-                check_same(directory, false, other.as_slice())?;
+                check_same(directory, false, other.as_slice(), Replace::Overwrite)?;
                 // If a later file has another size now, an earlier portion may have another end.
                 while self.parts.pop_if(|it| !portions.holds(it.portion, it.next)).is_some() {}
             }
@@ -146,7 +147,7 @@ impl Journal {
     }
 
     /// Checks that the store in `directory`, of which `meta` is the description, is the one that this run would make.
-    pub fn check(&self, directory: &Path, meta: &StoreMeta, is_complete: bool) -> Result<()> {
+    pub fn check(&self, directory: &Path, meta: &StoreMeta, is_complete: bool, replace: Replace) -> Result<()> {
         let tokenizer = tokenizer_settings(&meta.tokenizer_digest, meta.vocab_size);
         let mut settings = meta.settings.clone();
         if let Some(settings) = settings.as_object_mut().filter(|_| is_complete) {
@@ -158,7 +159,7 @@ impl Journal {
         if differences.is_empty() && self.inputs.iter().any(|r| r.bytes.is_none()) {
             differences.push(Difference::new("standard input or a pipe, which cannot be compared"));
         }
-        check_same(directory, is_complete, &differences)
+        check_same(directory, is_complete, &differences, replace)
     }
 
     fn path(&self) -> PathBuf {

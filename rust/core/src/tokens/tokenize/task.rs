@@ -9,6 +9,7 @@ use super::markers::{self, Begun, Header, Marker, Markers};
 use super::sinks::StoreSink;
 use super::{Encode, Job, Summary, TokenizeOptions, blank_lines, block_reader, summary, wave};
 use crate::files::atomic;
+use crate::files::resume::Replace;
 use crate::tasks::{Share, TaskState};
 use crate::tokens::corpus::check_all;
 use crate::tokens::corpus::portions::{PortionReader, Wanted, with_line};
@@ -61,7 +62,7 @@ pub fn tokenize_task<E: Encode>(
         // Other tasks check the other files.
         check_all(&job.files[job.portions.files(range.start as usize..range.end as usize)])?;
     }
-    Task { job: &job, encoder, output, options, range }.run(progress)
+    Task { job: &job, encoder, output, options, range, replace: Replace::Remove }.run(progress)
 }
 
 fn refuse(options: &TokenizeOptions) -> Result<()> {
@@ -85,6 +86,8 @@ pub(super) struct Task<'a, E> {
     pub output: &'a Path,
     pub options: &'a TokenizeOptions,
     pub range: Range<u64>,
+    /// How what is there can be replaced.
+    pub replace: Replace,
 }
 
 enum Outlook {
@@ -126,13 +129,13 @@ impl<E: Encode> Task<'_, E> {
         let Job { journal, info, portions, .. } = self.job;
         if TokenStore::is_store(self.output) {
             let meta = complete_store(self.output)?;
-            journal.check(self.output, &meta, true)?;
+            journal.check(self.output, &meta, true, self.replace)?;
             tidy(self.output)?;
             return Ok(Outlook::Complete(Box::new(meta)));
         }
         let header = match markers::begun(self.output)? {
             Some(Begun::Tasks(header)) => {
-                journal.check(self.output, &header.store, false)?;
+                journal.check(self.output, &header.store, false, self.replace)?;
                 header
             }
             Some(Begun::Alone) => {

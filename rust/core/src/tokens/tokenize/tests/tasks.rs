@@ -229,8 +229,12 @@ fn other_options_and_input_are_refused() {
         let task = case.task(1, 3, &options).unwrap_err();
         let alone = case.run(&options).unwrap_err();
         assert!(matches!(task, Error::Exists { .. }), "{task}");
-        assert_eq!(task.to_string(), alone.to_string());
-        task.to_string()
+        // Only a command alone can overwrite.
+        let (task, alone) = (task.to_string(), alone.to_string());
+        let found = alone.strip_suffix("overwrite=True to replace it, or another `output_dir`").unwrap();
+        let advice = "or another `output_dir`, or remove the output, and run all tasks again";
+        assert_eq!(task, format!("{found}{advice}"));
+        task
     };
     assert!(with(|it| it.part_tokens = 41).contains("begun with part_tokens=40, not 41; pass 40 to resume"));
     assert!(with(|it| it.portion_bytes = 301).contains("portion_bytes=300, not 301"));

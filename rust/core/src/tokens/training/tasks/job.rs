@@ -11,7 +11,7 @@ use super::words::Written;
 use crate::files::atomic;
 use crate::files::notes::Notes;
 use crate::files::raw::{read, read_existing, size};
-use crate::files::resume::{check_same, not_ours};
+use crate::files::resume::{Replace, check_same, not_ours};
 use crate::tokens::training::{Dropped, Options};
 use crate::{Error, Result};
 
@@ -212,9 +212,11 @@ impl Job {
         let state = State::read(&self.directory)?;
         match &state {
             State::Nothing => {}
-            State::Partial(header) => check_same(&self.directory, false, &header.differences(&self.header))?,
+            State::Partial(header) => {
+                check_same(&self.directory, false, &header.differences(&self.header), Replace::Remove)?;
+            }
             State::Complete(manifest, _) => {
-                check_same(&self.directory, true, &manifest.header.differences(&self.header))?;
+                check_same(&self.directory, true, &manifest.header.differences(&self.header), Replace::Remove)?;
             }
             State::Foreign => return Err(other_model(&self.directory)),
         }
