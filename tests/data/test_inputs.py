@@ -62,7 +62,7 @@ def test_a_corpus_that_is_not_complete_is_named(tmp_path: Path) -> None:
     (tmp_path / "prepare-text.partial.json").write_text("{}")
     command = ("--tokenizer", MODEL, "--output-dir", tmp_path / "store")
     code, said = run("tokenize", "text.txt", *command, cwd=tmp_path)
-    assert (code, said.startswith("albert-fast: .: this corpus is not complete")) == (1, True), said
+    assert (code, said.startswith("albert-fast: error: .: this corpus is not complete")) == (1, True), said
     # Standard input is in no directory.
     code, said = run("tokenize", "-", *command, stdin=TEXT, cwd=tmp_path)
     assert (code, "wrote" in said) == (0, True), said

@@ -193,6 +193,16 @@ pub fn write_reference(
     write_shards(&Dealt(instances), directory, options, origin, progress)
 }
 
+/// Refuses, for a task, what [`look`] refuses.
+pub(in crate::records) fn check_for_task(
+    directory: &Path,
+    options: &RecordsOptions,
+    identity: &Map<String, Value>,
+) -> Result<()> {
+    let header = Header::new(options, identity, None);
+    journal::find_as(directory, &header, None, crate::files::resume::Replace::Remove).map(drop)
+}
+
 /// Returns what `directory` holds of the records that these options and this identity would make. Changes nothing. It
 /// tells whether the work before [`write_records`] is needed.
 ///

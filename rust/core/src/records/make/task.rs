@@ -63,7 +63,7 @@ pub fn make_records_task(
     check_tokenizer(&store, tokenizer)?;
     let identity = job.store_identity(&store);
     // Before the work that a refusal would waste.
-    write::look(output, &options.records, &identity)?;
+    write::check_for_task(output, &options.records, &identity)?;
     job.timed("verify", |_| store.verify())?;
     store.release();
     let task = job.write_with(&store, identity, progress, |plan, output, options, origin, progress| {

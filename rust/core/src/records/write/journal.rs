@@ -99,7 +99,16 @@ pub(super) struct Found {
 /// Returns what `directory` holds of the records that `header` describes, or `None` if it holds no records. Incomplete
 /// records are only looked at in the share.
 pub(super) fn find(directory: &Path, header: &Header, share: Option<Share>) -> Result<Option<Found>> {
-    let replace = Replace::of(share.is_some());
+    find_as(directory, header, share, Replace::of(share.is_some()))
+}
+
+/// As [`find`], with how other records can be replaced.
+pub(super) fn find_as(
+    directory: &Path,
+    header: &Header,
+    share: Option<Share>,
+    replace: Replace,
+) -> Result<Option<Found>> {
     let mut notes = Notes::read(directory)?;
     if notes.is_none() {
         let Some(name) = foreign_shard(directory)? else { return Ok(None) };
