@@ -130,7 +130,7 @@ fn a_fleet_changes_no_byte() {
     }
     println!("{seeds} seeds: {happened:?}");
     let Happened { tasks, deaths, kills, duplicates, stragglers, rounds } = &happened;
-    for (number, least) in [(tasks, 500), (deaths, 5), (kills, 2), (duplicates, 20), (stragglers, 5), (rounds, 2)] {
+    for (number, least) in [(tasks, 500), (deaths, 5), (kills, 2), (duplicates, 20), (stragglers, 5), (rounds, 1)] {
         assert!(number.load(Ordering::Relaxed) >= least * seeds, "{happened:?}");
     }
 }
