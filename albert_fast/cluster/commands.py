@@ -300,7 +300,7 @@ DIVIDED: Mapping[str, Divided] = MappingProxyType(
             work=lambda options: inputs_size(options.inputs),
             work_per_task=2 * 60 * 20 * MB,
             # Any task may be the last one, which trains.
-            memory=lambda _, threads: (4096 + threads * 256) * MIB,
+            memory=lambda _, threads: (2048 + threads * 256) * MIB,
             rounds=lambda options: 2 if options.input_sentence_size else 1,
             long_finish=True,
         ),

@@ -138,9 +138,9 @@ def test_worker_0_that_is_killed_ends_the_others() -> None:
     with socket.create_server(("localhost", workers.port)) as server:
         workers.start(1, agrees("b"))
         connection, _ = server.accept()
-        with connection:
+        with connection, connection.makefile() as lines:
             connection.sendall(b'{"albert_fast_meeting": 1}\n')
-            assert connection.recv(100) == b'{"worker": 1, "workers": 2}\n'
+            assert lines.readline() == '{"worker": 1, "workers": 2}\n'
     assert workers.result(1) == "worker 0 ended before the run began"
 
 

@@ -104,7 +104,7 @@ pub(crate) fn put(address: &Address, bytes: impl Into<Bytes>) -> Result<Option<S
     Ok(result.map_err(|error| errors::write(address, &error))?.e_tag)
 }
 
-/// Writes `bytes` to `address` if there is no object. Returns whether it was written.
+/// Writes `bytes` to `address` if there is no object, or an empty one. Returns whether it was written.
 ///
 /// # Errors
 /// As [`put`].
@@ -115,7 +115,12 @@ pub(crate) fn put_new(address: &Address, bytes: &[u8]) -> Result<bool> {
         Ok(_) => Ok(true),
         Err(error) if Failure::from(&error).kind == FailureKind::Exists => {
             // A request whose answer was lost is repeated, and then finds its own object.
-            Ok(self::bytes(address)?.as_deref() == Some(bytes))
+            let found = self::bytes(address)?;
+            if found.as_ref().is_some_and(Vec::is_empty) && !bytes.is_empty() {
+                // No command writes an empty object here. SeaweedFS keeps one if a client is killed while it sends.
+                return put(address, bytes.to_vec()).map(|_| true);
+            }
+            Ok(found.as_deref() == Some(bytes))
         }
         Err(error) => Err(errors::write(address, &error)),
     }
