@@ -193,7 +193,7 @@ def test_a_gpu_is_expected_to_reach_what_was_computed(
 
     name = "NVIDIA H100 80GB HBM3"
     pretended = hardware.one()._replace(kind="GPU", name=name, bf16=True, peak_tflops=989.4)
-    monkeypatch.setattr(hardware, "find", lambda: pretended)
+    monkeypatch.setattr(hardware, "find", lambda agreed: pretended)
     found = command(*arguments(material, Path("run"), num_train_steps=2))
     assert found.code == 0, found.err
     assert f"on {name}, at 25% of its peak (not measured yet), the run takes less than a minute" in found.err
