@@ -91,7 +91,7 @@ def test_the_files_are_those_of_one_command(tasks: TokenizerTasks, wanted: dict[
     order = [*reversed(range(count))]
     said = [tasks.run(tasks.task(number, count)) for number in order * 2]
     assert f"albert-fast: task {order[0]} of {count}, round " in said[0]
-    # Task 0 is the last one of the first round, and goes on to the second one.
+    # Task 0 is the last one of the first round, and begins the second one.
     ends = ["400 pieces, trained on 300 of " in one for one in said]
     assert ends == [True, False] if count == 1 else [False, False, False, False, True, False]
     assert "this tokenizer is already complete, with 400 pieces" in said[-1]

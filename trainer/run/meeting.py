@@ -422,7 +422,7 @@ def named(workers: Sequence[int]) -> str:
 
 @contextlib.contextmanager
 def meeting(workers: int, worker: int, address: str, say: Callable[[str], None]) -> Iterator[Meeting]:
-    """Yield the meeting of all workers. An error in the block is told to the others if nothing is decided yet.
+    """Yield the meeting of all workers. If the block raises an error before the decision, the others receive it.
 
     Args:
         workers: the number of workers.

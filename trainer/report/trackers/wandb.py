@@ -26,7 +26,7 @@ EXIT_CODES = {"finished": 0, "stopped": 130, "failed": 1}
 
 @contextlib.contextmanager
 def _own_hooks() -> Iterator[None]:
-    """Undo what W&B does in the block to learn the exit code, which it is told in `Wandb.close`."""
+    """Undo W&B's changes to `sys` in the block, by which it learns the exit code. `Wandb.close` passes it the code."""
     hooks = sys.exit, sys.excepthook
     try:
         yield
