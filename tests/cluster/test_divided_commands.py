@@ -109,7 +109,7 @@ class TestSizes:
     @pytest.mark.parametrize(("sample", "rounds"), [(0, 1), (1000, 2)])
     def test_training(self, training: TextTasks, sample: int, rounds: int) -> None:
         known, chosen = commands.DIVIDED["train-tokenizer"], trained(training, input_sentence_size=sample)
-        assert (known.memory(chosen, 2), known.rounds(chosen)) == (4608 * MIB, rounds)
+        assert (known.memory(chosen, 2), known.rounds(chosen)) == (2560 * MIB, rounds)
 
 
 def run_all(name: str, chosen: Any, count: int, tokenizer: Tokenizer | None = None) -> list[int]:
@@ -288,10 +288,10 @@ class TestDryRun:
         words = ["train-tokenizer", corpus, "--output-dir", "out", "--num-tasks", 8, *flags]
         (task, finish), submits = self.jobs(command, *words)
         assert len(submits) == rounds + 1
-        assert {"#SBATCH --mem=5120M", "#SBATCH --array=0-7"} <= {*task.splitlines()}
+        assert {"#SBATCH --mem=3072M", "#SBATCH --array=0-7"} <= {*task.splitlines()}
         assert f"#SBATCH --output={Path.cwd()}/out/.slurm/%A_%a.log" in task.splitlines()
         # Finishing may mean to train.
-        assert "#SBATCH --mem=5120M" in finish.splitlines()
+        assert "#SBATCH --mem=3072M" in finish.splitlines()
         assert finish.splitlines()[-1].endswith(" -m albert_fast finish --num-tasks 8 -- out")
 
     def test_logs_in_the_corpus(self, corpus: Path, command: Command) -> None:

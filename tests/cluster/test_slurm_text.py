@@ -70,7 +70,7 @@ def test_tokenize(
 
 @pytest.mark.parametrize(
     ("more", "cpus", "memory"),
-    [((), 4, "5120M"), (("--num-threads", 8), 8, "6144M"), (("--cpus-per-task", 2, "--mem", "9G"), 2, "9G")],
+    [((), 4, "3072M"), (("--num-threads", 8), 8, "4096M"), (("--cpus-per-task", 2, "--mem", "9G"), 2, "9G")],
 )
 def test_what_completes_a_tokenizer_may_train_it(
     more: tuple[object, ...], cpus: int, memory: str, local: LocalSite, tmp_path: Path, text: bytes, command: Command
