@@ -36,6 +36,9 @@ class Run(NamedTuple):
 class Tasks:
     """Commands that write the records of `tokens`, in processes of their own, as on several machines."""
 
+    program: tuple[str, ...] = ("-m", "albert_fast")
+    """What Python runs."""
+
     def __init__(self, site: Site, tokens: Path, directory: Path) -> None:
         self.site, self.tokens, self.directory = site, tokens, directory
 
@@ -49,7 +52,7 @@ class Tasks:
     def start(self, arguments: list[str], machine: int = 0) -> subprocess.Popen[str]:
         environment = os.environ | {"ALBERT_FAST_CACHE": str(self.directory / f"cache-{machine}")}
         return subprocess.Popen(
-            [sys.executable, "-m", "albert_fast", *arguments],
+            [sys.executable, *self.program, *arguments],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,19 +30,11 @@ sys.exit(main())
 class TokenizeTasks(Tasks):
     """Commands that tokenize `tokens`, which is a corpus here."""
 
+    program = ("-c", SMALL)
+
     def arguments(self, *more: object, out: str = "out", options: str = "") -> list[str]:
         given = ["tokenize", self.tokens, "--output-dir", self.site.path(out), *options.split(), *more]
         return [str(one) for one in [*given, "--tokenizer", self.directory / "tokenizer.model"]]
-
-    def start(self, arguments: list[str], machine: int = 0) -> subprocess.Popen[str]:
-        environment = os.environ | {"ALBERT_FAST_CACHE": str(self.directory / f"cache-{machine}")}
-        return subprocess.Popen(
-            [sys.executable, "-c", SMALL, *arguments],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
 
 
 @pytest.fixture(params=["local", "s3"])

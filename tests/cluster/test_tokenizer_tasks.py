@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,19 +35,11 @@ MANIFEST = "train-tokenizer.manifest.json"
 class TokenizerTasks(Tasks):
     """Commands that train a tokenizer on `tokens`, which is a corpus here."""
 
+    program = ("-c", SMALL)
+
     def arguments(self, *more: object, out: str = "out", options: str = OPTIONS) -> list[str]:
         given = ["train-tokenizer", self.tokens, "--output-dir", self.site.path(out), *options.split(), *more]
         return [str(one) for one in given]
-
-    def start(self, arguments: list[str], machine: int = 0) -> subprocess.Popen[str]:
-        environment = os.environ | {"ALBERT_FAST_CACHE": str(self.directory / f"cache-{machine}")}
-        return subprocess.Popen(
-            [sys.executable, "-c", SMALL, *arguments],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
 
     def made(self) -> dict[str, bytes]:
         """The files of tasks, without the one that only they write. None may be left of the rest."""
