@@ -177,7 +177,8 @@ class PrepareOutput(Overwrite, Threads, TaskOptions):
     shard_size: float | None = option(
         None,
         "Write a file for each part of the input of this many MiB on disk, in the order of the input, to the directory "
-        "--output. An input file is not divided. The command can be resumed, and shared by --num-tasks.",
+        "--output. A large file of JSON Lines, or of text with separated documents, is divided. The command can be "
+        "resumed, and shared by --num-tasks.",
         OUTPUT,
         metavar="MIB",
         low=0,

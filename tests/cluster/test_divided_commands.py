@@ -32,7 +32,7 @@ MIB = 1 << 20
 
 def prepared(tasks: TextTasks, **more: Any) -> PrepareText:
     output = tasks.site.path("out")
-    return PrepareText(inputs=(str(tasks.tokens),), output=output, shard_size=0.02, language="en", **more)
+    return PrepareText(inputs=(str(tasks.tokens),), output=output, shard_size=0.04, language="en", **more)
 
 
 def tokenized(tasks: TextTasks, model: Path, **more: Any) -> Tokenize:
@@ -186,7 +186,7 @@ def test_paths_and_patterns_of_a_task(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     raw_text(tmp_path / "raw")
     (tmp_path / "patterns").write_text("^This is document [0-9]\\. ")
-    given: dict[str, Any] = {"inputs": ("raw/*.jsonl",), "output": "out", "shard_size": 0.02, "dedup_documents": False}
+    given: dict[str, Any] = {"inputs": ("raw/*.jsonl",), "output": "out", "shard_size": 0.04, "dedup_documents": False}
     chosen = PrepareText(**given, boilerplate=Path("patterns"), eval_fraction=0.1, eval_output="held")
     values = commands.with_absolute_paths(chosen)
     assert (values["output"], values["eval_output"]) == (f"{tmp_path}/out", f"{tmp_path}/held")

@@ -85,10 +85,10 @@ class Tasks:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """JSON Lines and Parquet."""
+    """JSON Lines and Parquet. The first file is divided."""
     directory = tmp_path_factory.mktemp("inputs")
     for number in range(8):
-        lines = [json.dumps({"text": text}) + "\n" for text in documents(number, 150)]
+        lines = [json.dumps({"text": text}) + "\n" for text in documents(number, 150 if number else 600)]
         (directory / f"{number}.jsonl").write_text("".join(lines))
         if number % 3 == 2:
             shutil.copy(ROWS, directory / f"{number}.parquet")

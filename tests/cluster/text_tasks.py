@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from remote_sites import Site
 
 FILES = 6
-PREPARE = "--shard-size 0.02 --language en"
+PREPARE = "--shard-size 0.04 --language en"
 """Options with which each file is a portion."""
 
 

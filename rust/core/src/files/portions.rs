@@ -1,10 +1,12 @@
 //! Divides the input into portions that tasks can do independently. They depend on the input only, never on the number of
 //! tasks.
 
+use std::io::{BufRead, ErrorKind};
 use std::ops::Range;
 
 use super::inputs::InputFile;
-use crate::Result;
+use super::source::{Meter, Source};
+use crate::{Error, Result};
 
 /// Consecutive inputs, or consecutive bytes of one large input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,35 @@ pub fn portions(
         found.push(Portion { files: first..files.len(), bytes: None });
     }
     Ok(found)
+}
+
+/// Corrects the number of the line in an error, if lines were counted from byte `from` of `file`.
+pub(crate) fn with_line(mut error: Error, file: &InputFile, from: u64) -> Error {
+    if let Error::InvalidUtf8 { line, .. } | Error::LineTooLong { line, .. } | Error::Line { line, .. } = &mut error {
+        // If the file cannot be read again, the error about its text is still the one worth reporting.
+        *line += lines_before(file, from).unwrap_or(0);
+    }
+    error
+}
+
+fn lines_before(file: &InputFile, end: u64) -> Result<u64> {
+    let mut source = Source::open(file, None, 0, &Meter::default())?;
+    let (mut left, mut lines) = (end, 0);
+    while left > 0 {
+        let bytes = match source.reader.fill_buf() {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(source.error(file, error)),
+        };
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        if count == 0 {
+            break;
+        }
+        lines += memchr::memchr_iter(b'\n', &bytes[..count]).count() as u64;
+        left -= count as u64;
+        source.reader.consume(count);
+    }
+    Ok(lines)
 }
 
 #[cfg(test)]

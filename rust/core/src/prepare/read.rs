@@ -1,6 +1,7 @@
 //! Reads raw text into documents. The first bytes determine an input's format, and there is one file for each format.
 
 mod arrow;
+pub(super) mod divide;
 pub mod format;
 mod json_faults;
 mod json_shape;

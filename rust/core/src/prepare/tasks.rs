@@ -32,6 +32,8 @@ use super::cards;
 use super::options::PrepareOptions;
 use super::output::{MAX_SHARDS, Target, TextCompression};
 use super::places::check_places;
+use super::read::divide::is_divisible;
+use super::read::options::ReadOptions;
 use crate::files::inputs::InputFile;
 use crate::files::lock::claim;
 use crate::files::portions::{Portion, portions};
@@ -89,7 +91,7 @@ pub fn prepare_portions<S: AsRef<OsStr>>(
     // Reports what is wrong with the path before anything is read.
     let training = Target::new(&output.output, Some(1), output.compression)?;
     let (files, skipped) = cards::expand(inputs, &options.read.text_field)?;
-    let portions = divide(&files, output.shard_size)?;
+    let portions = divide(&files, output.shard_size, &options.read)?;
     let count = portions.len() as u64;
     let eval_output = output.eval_output.as_deref();
     let header = Header::new(options, output.shard_size, &training, eval_output, &files, count)?;
@@ -128,13 +130,13 @@ fn refuse(output: &PortionOutput, options: &PrepareOptions, share: Option<Share>
 }
 
 /// Divides the inputs into portions of a number of MiB.
-fn divide(files: &[InputFile], mib: f64) -> Result<Vec<Portion>> {
+fn divide(files: &[InputFile], mib: f64, read: &ReadOptions) -> Result<Vec<Portion>> {
     if let Some(stream) = files.iter().find(|file| !file.is_seekable()) {
         let reason = "with `shard_size`, each input must be a file, because a stream has no size and can be read only \
                       once; write it to a file first, or drop `shard_size`";
         return Err(Error::conflict_at("shard_size", &stream.path, reason));
     }
-    let portions = portions(files, (mib * f64::from(1 << 20)) as u64, |_| Ok(false))?;
+    let portions = portions(files, (mib * f64::from(1 << 20)) as u64, |file| is_divisible(file, read))?;
     if portions.len() as u64 > MAX_SHARDS {
         let reason = format!("divides the input into {} files, more than {MAX_SHARDS}; pass more", portions.len());
         return Err(Error::unfit("shard_size", mib, reason));

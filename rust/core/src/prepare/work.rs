@@ -41,7 +41,7 @@ pub(super) fn clean_all(
 ) -> Result<()> {
     let blocks = (rayon::current_num_threads() * BLOCKS_A_THREAD).min(WAVE_BYTES / BLOCK_BYTES);
     let size = Size { items: blocks, bytes: blocks * BLOCK_BYTES };
-    let mut language = InputLanguage::default();
+    let mut language = shared.within.clone();
     let clean = |works: &mut [Work]| clean(works, shared, &mut language);
     let take = |work: &mut Work| match work.failed.take() {
         Some(error) => Err(error),
@@ -73,6 +73,10 @@ pub(super) struct Shared<'a> {
     patterns: Option<RegexSet>,
     /// The paths of the inputs of the reader.
     files: Vec<InputFile>,
+    /// The language of the input that a reader begins within.
+    within: InputLanguage,
+    /// The language of the input whose beginning a reader reads, if it reads only a part of it.
+    begun: Option<String>,
     /// The number of all inputs.
     inputs: usize,
     /// The number of samples to keep for each reason.
@@ -91,17 +95,37 @@ impl<'a> Shared<'a> {
             LanguageRule::EachInput => language_of_all(files, &options.read),
             _ => UNDETERMINED,
         };
-        Ok(Self { options, rule, language, patterns, files: files.to_vec(), inputs: files.len(), samples })
+        let (within, begun) = (InputLanguage::default(), None);
+        Ok(Self {
+            options,
+            rule,
+            language,
+            patterns,
+            files: files.to_vec(),
+            within,
+            begun,
+            inputs: files.len(),
+            samples,
+        })
     }
 
-    /// Says that a reader will read only `files`, which are a part of all inputs.
-    pub fn read_only(&mut self, files: &[InputFile]) {
+    /// Says that a reader will read only `files`, which are a part of all inputs. If it reads a part of a single one,
+    /// `part` says whether that is its beginning.
+    pub fn read_only(&mut self, files: &[InputFile], part: Option<bool>) {
         self.files = files.to_vec();
+        (self.within, self.begun) = (InputLanguage::default(), None);
+        let (Some(begins), true) = (part, self.rule == LanguageRule::EachInput) else { return };
+        let code = language_of(files, &self.options.read).unwrap_or(self.language).to_owned();
+        if begins {
+            self.begun = Some(code);
+        } else {
+            self.within = InputLanguage { file: Some(0), code };
+        }
     }
 }
 
 /// The language of the last input in the previous wave.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct InputLanguage {
     file: Option<usize>,
     code: String,
@@ -136,7 +160,8 @@ fn clean(works: &mut [Work], shared: &Shared<'_>, language: &mut InputLanguage) 
     works.par_iter_mut().zip(&begins).for_each(|(work, &begins)| work.parse(shared, begins));
     for (work, begins) in works.iter_mut().zip(begins) {
         if begins {
-            let code = work.guess.unwrap_or(shared.language).to_owned();
+            let guess = || work.guess.unwrap_or(shared.language).to_owned();
+            let code = shared.begun.clone().unwrap_or_else(guess);
             *language = InputLanguage { file: Some(work.block.file), code };
         }
         work.language.clone_from(&language.code);
@@ -251,6 +276,17 @@ impl Gathered {
 /// Adds the votes of documents whose language the input does not state. Returns `false` once no more are needed.
 fn vote(documents: &[Document], votes: &mut Votes) -> bool {
     documents.iter().filter(|document| document.language.is_none()).all(|document| votes.add(&document.text))
+}
+
+/// Returns the guess that [`clean`] makes for the first of `files` when its first block is read.
+fn language_of(files: &[InputFile], options: &ReadOptions) -> Option<&'static str> {
+    let (mut block, mut documents, mut votes) = (RawBlock::default(), Vec::new(), Votes::default());
+    // If the input cannot be read, the main pass reports it.
+    let mut reader = RawReader::new(files.to_vec(), Arc::new(options.clone())).ok()?;
+    reader.next_block(&mut block).ok()?;
+    parse(&block, &files.first()?.path, options, &mut ReadCounts::default(), &mut documents).ok()?;
+    vote(&documents, &mut votes);
+    votes.result()
 }
 
 /// Returns the common language of the first inputs. It is used for inputs with too little text to recognize their

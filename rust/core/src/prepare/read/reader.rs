@@ -7,21 +7,24 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 
+use super::divide::{documents_of, ends_of_text, recognize};
 use super::format::{self, Kind};
 use super::mediawiki::{self, Site};
-use super::options::{DocumentRule, Format, ReadOptions};
+use super::options::{Format, ReadOptions};
 use super::parquet::ColumnReader;
 use super::raw::{Column, MAX_DOCUMENT, RawBlock, RawKind};
 use super::rows::{self, Dialect};
 use super::window::{Ends, Taken, Window};
 use super::{arrow, plain, table, warc, xml};
 use crate::files::inputs::{InputFile, InputKind};
+use crate::files::portions::with_line;
 use crate::files::source::Meter;
 use crate::{Error, Result};
 
@@ -50,6 +53,10 @@ pub struct RawReader {
     warnings: Vec<String>,
     /// Whether others read more of the inputs.
     is_part: bool,
+    /// The portion of the only input that is read, if it is not all of it.
+    portion: Option<Range<u64>>,
+    /// The byte of the input from which lines are counted.
+    begin: u64,
 }
 
 /// A file that is being read.
@@ -79,6 +86,8 @@ impl RawReader {
             formats: BTreeMap::new(),
             warnings: Vec::new(),
             is_part: false,
+            portion: None,
+            begin: 0,
         })
     }
 
@@ -96,6 +105,14 @@ impl RawReader {
         self
     }
 
+    /// Reads only the documents that belong to `bytes` of the only input. [`is_divisible`](super::divide::is_divisible)
+    /// must be true for it.
+    #[must_use]
+    pub fn of_portion(mut self, bytes: Option<Range<u64>>) -> Self {
+        self.portion = bytes;
+        self
+    }
+
     /// Stops waiting for standard input or a pipe when `stop` is set.
     #[must_use]
     pub fn stopping(mut self, stop: Arc<AtomicBool>) -> Self {
@@ -105,11 +122,20 @@ impl RawReader {
 
     /// Returns the number of bytes read so far, as stored on disk.
     pub fn bytes_read(&self) -> u64 {
-        self.meter.bytes.load(Ordering::Relaxed)
+        let read = self.meter.bytes.load(Ordering::Relaxed);
+        match &self.portion {
+            // A portion has the documents that begin in it, but its size is that of its range.
+            Some(bytes) if self.file > 0 => bytes.end - bytes.start,
+            Some(bytes) => read.saturating_sub(bytes.start).min(bytes.end - bytes.start),
+            None => read,
+        }
     }
 
     /// Returns the size of all inputs on disk, or 0 if one of them is a stream.
     pub fn total_bytes(&self) -> u64 {
+        if let Some(bytes) = &self.portion {
+            return bytes.end - bytes.start;
+        }
         if self.files.iter().all(InputFile::is_seekable) { self.files.iter().map(|f| f.bytes).sum() } else { 0 }
     }
 
@@ -146,6 +172,14 @@ impl RawReader {
             self.open = None;
         }
         result
+    }
+
+    /// Corrects the number of the line in an error of reading or parsing a portion.
+    pub fn with_line(&self, error: Error) -> Error {
+        match self.files.first() {
+            Some(file) if self.begin > 0 => with_line(error, file, self.begin),
+            _ => error,
+        }
     }
 
     fn fill(&mut self, block: &mut RawBlock) -> Result<bool> {
@@ -214,33 +248,27 @@ impl RawReader {
         let file = &self.files[self.file];
         let stdin = if file.kind == InputKind::Stdin { self.stdin.take() } else { None };
         let mut window = Window::open(file, stdin, &self.meter)?;
-        let (head, whole) = window.head()?;
-        let found = if head.is_empty() {
-            None
-        } else {
-            let named = |reason| Error::data(&file.path, reason);
-            let found = format::find(head, whole, &self.options).map_err(named)?;
-            let found = if found == Kind::Text && self.options.format == Format::Auto {
-                format::by_name(head, whole, &file.path, &self.options.text_field).map_err(named)?
-            } else {
-                found
-            };
-            if let Some(name) = found.format() {
-                *self.formats.entry(name).or_default() += 1;
-            }
-            Some(found)
-        };
+        let found = recognize(&mut window, &self.options)?;
+        // The input counts where it begins.
+        let begins = self.portion.as_ref().is_none_or(|bytes| bytes.start == 0);
+        if let Some(name) = found.and_then(Kind::format).filter(|_| begins) {
+            *self.formats.entry(name).or_default() += 1;
+        }
         self.check_field(found)?;
         let Some(found) = found else { return Ok(None) };
         let (ends, kind, limit) = match found {
-            Kind::Text | Kind::Other(_) => match (&self.options.document_separator, self.options.documents) {
-                (Some(line), _) => (Ends::Separator(line.trim().into()), RawKind::Separated, MAX_DOCUMENT),
-                (None, DocumentRule::BlankLine) => (Ends::BlankLine, RawKind::BlankLines, MAX_DOCUMENT),
-                (None, DocumentRule::File) => (Ends::File, RawKind::Text, MAX_DOCUMENT),
-            },
+            Kind::Text | Kind::Other(_) => {
+                let ends = ends_of_text(&self.options);
+                let kind = match &ends {
+                    Ends::Separator(_) => RawKind::Separated,
+                    Ends::BlankLine => RawKind::BlankLines,
+                    _ => RawKind::Text,
+                };
+                (ends, kind, MAX_DOCUMENT)
+            }
             Kind::Jsonl => (Ends::Line, RawKind::JsonLines, MAX_RECORD),
             Kind::Wikiextractor => (Ends::DocTag, RawKind::Wikiextractor, MAX_RECORD),
-            Kind::Mediawiki if format::is_part_of_dump(head) => {
+            Kind::Mediawiki if format::is_part_of_dump(window.ahead()) => {
                 (Ends::PageTag, RawKind::MediaWiki(Arc::new(Site::of_part())), MAX_RECORD)
             }
             Kind::Mediawiki => {
@@ -259,7 +287,7 @@ impl RawReader {
                 (Ends::PageTag, RawKind::MediaWiki(Arc::new(site)), MAX_RECORD)
             }
             Kind::Arrow => {
-                let is_file = head.starts_with(arrow::FILE_MAGIC);
+                let is_file = window.ahead().starts_with(arrow::FILE_MAGIC);
                 let column = arrow::ColumnReader::open(window, is_file, &self.options.text_field)?;
                 return Ok(Some(Open::Arrow(Box::new(column))));
             }
@@ -280,6 +308,20 @@ impl RawReader {
                 return Ok(Some(Open::Parquet(Box::new(column))));
             }
         };
+        if let Some(bytes) = &self.portion {
+            let documents = documents_of(file, bytes, &ends, &self.meter.stop)?;
+            if documents.is_empty() {
+                return Ok(None);
+            }
+            self.begin = documents.start;
+            self.meter.bytes.store(0, Ordering::Relaxed);
+            window = if documents.start == 0 {
+                // The window has skipped what may come before the first document.
+                Window::of_range(file, window.offset..documents.end, &self.meter)?
+            } else {
+                Window::of_range(file, documents, &self.meter)?
+            };
+        }
         Ok(Some(Open::Bytes { window, ends, kind, limit }))
     }
 }

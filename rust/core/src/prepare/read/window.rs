@@ -1,6 +1,7 @@
 //! Reads the decompressed bytes of one input, and finds the ends of its documents.
 
 use std::io::{ErrorKind, Read};
+use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 
@@ -43,7 +44,8 @@ pub(in crate::prepare) enum Ends {
 }
 
 impl Ends {
-    fn is_end(&self, line: &[u8]) -> bool {
+    /// Whether `line`, without its newline, ends a document.
+    pub fn is_end(&self, line: &[u8]) -> bool {
         match self {
             Self::Line => true,
             Self::BlankLine => plain::is_blank(line),
@@ -141,6 +143,8 @@ pub(in crate::prepare) enum Taken {
 pub(in crate::prepare) struct Window {
     pub file: InputFile,
     source: Source,
+    /// The number of bytes that are still to read from `source`.
+    left: u64,
     /// Bytes that were read. From `begin` on, they are not returned yet.
     ahead: Vec<u8>,
     begin: usize,
@@ -153,8 +157,18 @@ pub(in crate::prepare) struct Window {
 
 impl Window {
     pub fn open(file: &InputFile, stdin: Option<Box<dyn Read + Send>>, meter: &Meter) -> Result<Self> {
-        let source = Source::open(file, stdin, 0, meter)?;
-        Ok(Self { file: file.clone(), source, ahead: Vec::new(), begin: 0, offset: 0, line: 1, newline: b'\n' })
+        Self::of(file, stdin, 0..u64::MAX, meter)
+    }
+
+    /// Opens a range of the bytes of `file`, which must not be compressed. Lines are counted from its beginning.
+    pub fn of_range(file: &InputFile, bytes: Range<u64>, meter: &Meter) -> Result<Self> {
+        Self::of(file, None, bytes, meter)
+    }
+
+    fn of(file: &InputFile, stdin: Option<Box<dyn Read + Send>>, bytes: Range<u64>, meter: &Meter) -> Result<Self> {
+        let source = Source::open(file, stdin, bytes.start, meter)?;
+        let (left, offset) = (bytes.end - bytes.start, bytes.start);
+        Ok(Self { file: file.clone(), source, left, ahead: Vec::new(), begin: 0, offset, line: 1, newline: b'\n' })
     }
 
     pub fn is_compressed(&self) -> bool {
@@ -180,6 +194,11 @@ impl Window {
         self.offset = self.begin as u64;
         self.ahead = head;
         Ok((&self.ahead[self.begin..], whole))
+    }
+
+    /// Returns what is read ahead, which is the head after [`Window::head`].
+    pub fn ahead(&self) -> &[u8] {
+        &self.ahead[self.begin..]
     }
 
     /// Whether nothing is read ahead. After [`Window::take_header`], this means that the input has no page.
@@ -309,17 +328,19 @@ impl Window {
         let wanted = length.saturating_sub(data.len()).min(self.ahead.len() - self.begin);
         data.extend_from_slice(&self.ahead[self.begin..self.begin + wanted]);
         self.begin += wanted;
-        while data.len() < length {
+        while data.len() < length && self.left > 0 {
             let available = match self.source.reader.fill_buf() {
                 Ok([]) => break,
                 Ok(bytes) => bytes,
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) => return Err(self.source.error(&self.file, e)),
             };
-            let taken = &available[..available.len().min(length - data.len())];
+            let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+            let taken = &available[..available.len().min(length - data.len()).min(left)];
             data.extend_from_slice(taken);
             let n = taken.len();
             self.source.reader.consume(n);
+            self.left -= n as u64;
         }
         Ok(())
     }

@@ -96,16 +96,23 @@ impl Out {
 
 fn clean(job: &Job, inputs: &Inputs<'_>, round: Round, numbers: &[u64], progress: &mut dyn Progress) -> Result<()> {
     let files = |number: u64| &inputs.files[inputs.portions[number as usize].files.clone()];
-    let bytes = |number: u64| files(number).iter().map(|file| file.bytes).sum::<u64>();
+    let portion = |number: u64| inputs.portions[number as usize].bytes.clone();
+    let bytes = |number: u64| {
+        let of_files = || files(number).iter().map(|file| file.bytes).sum::<u64>();
+        portion(number).map_or_else(of_files, |bytes| bytes.end - bytes.start)
+    };
     let total = numbers.iter().map(|&number| bytes(number)).sum();
     let mut progress = From { progress, before: 0, total };
     let mut shared = Shared::new(inputs.files, inputs.options, 0)?;
     let read = Arc::new(inputs.options.read.clone());
     for &number in numbers {
         let files = files(number);
-        shared.read_only(files);
+        let portion = portion(number);
+        let begins = portion.as_ref().is_none_or(|bytes| bytes.start == 0);
+        shared.read_only(files, portion.as_ref().map(|_| begins));
         let is_part = inputs.portions.len() > 1;
-        let mut reader = RawReader::new(files.to_vec(), Arc::clone(&read))?.of_part(is_part).stopping(progress.stop());
+        let reader = RawReader::new(files.to_vec(), Arc::clone(&read))?.of_part(is_part).of_portion(portion);
+        let mut reader = reader.stopping(progress.stop());
         let mut out = match round {
             Round::Write => Out::Written(shards(job, number)?),
             _ => Out::Kept(
@@ -114,13 +121,14 @@ fn clean(job: &Job, inputs: &Inputs<'_>, round: Round, numbers: &[u64], progress
             ),
         };
         let mut gathered = Gathered::default();
-        clean_all(&mut reader, &shared, &mut progress, |work| {
+        let cleaned = clean_all(&mut reader, &shared, &mut progress, |work| {
             gathered.take(work);
             let lines = &work.lines;
             lines.documents.iter().try_for_each(|kept| out.push(lines.text_of(kept.lines.clone()), kept.hash))
-        })?;
+        });
+        cleaned.map_err(|error| reader.with_line(error))?;
         let notes = if number == 0 { inputs.notes.clone() } else { Vec::new() };
-        let found = Found::new(files.len(), &reader, gathered, notes);
+        let found = Found::new(if begins { files.len() } else { 0 }, &reader, gathered, notes);
         match out {
             Out::Kept(text, hashes) => {
                 let text = text.commit()?;

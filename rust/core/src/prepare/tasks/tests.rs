@@ -75,7 +75,7 @@ impl Case {
     fn with_job<T>(&self, name: &str, act: impl Fn(&Job, &Inputs<'_>) -> T) -> T {
         let (files, _) = cards::expand(&self.inputs(), "text").unwrap();
         let output = self.to(name);
-        let portions = divide(&files, output.shard_size).unwrap();
+        let portions = divide(&files, output.shard_size, &self.options.read).unwrap();
         let training = Target::new(&output.output, Some(1), output.compression).unwrap();
         let count = portions.len() as u64;
         let header = Header::new(&self.options, output.shard_size, &training, None, &files, count).unwrap();
@@ -145,8 +145,10 @@ impl Progress for After {
 
 #[test]
 fn the_documents_are_those_of_one_file() {
-    for (dedup, eval_fraction) in [(true, 0.1), (false, 0.1), (true, 0.0), (false, 0.0)] {
+    for (dedup, eval_fraction, size) in [(true, 0.1, 0.03), (false, 0.1, 0.002), (true, 0.0, 0.002), (false, 0.0, 0.03)]
+    {
         let mut case = Case::new();
+        case.output.shard_size = size;
         case.options.dedup_documents = dedup;
         case.options.eval_fraction = eval_fraction;
         let prepared = case.run("out", None).unwrap();
@@ -158,7 +160,8 @@ fn the_documents_are_those_of_one_file() {
         assert_eq!(counts(&summary), wanted);
         assert_eq!(summary["counts"]["duplicate_documents"].as_u64().unwrap() > 100, dedup);
         let state = prepared.state;
-        assert!(state.total > 7, "{state:?}");
+        // With the smaller size, more portions than files.
+        assert!(state.total > if size < 0.01 { 50 } else { 7 }, "{state:?}");
         assert_eq!((state.range, state.complete), (0..state.total, state.total));
         assert_eq!(state.rounds, if dedup { 3 } else { 1 });
         let names: Vec<_> = case.files("out").into_keys().filter(|name| !name.contains("corpus-")).collect();
@@ -497,6 +500,28 @@ fn what_portions_cannot_do_is_refused() {
     let stdin = prepare_portions(&["-"], &case.to("out"), &case.options, None, &mut NoProgress).unwrap_err();
     assert_eq!(stdin.facts().option, Some("shard_size"));
     assert!(case.files("out").is_empty());
+}
+
+#[test]
+fn portions_of_a_file_have_its_language_and_lines() {
+    let mut case = Case::new();
+    let path = case.inputs()[0].join("99.jsonl");
+    let line = |text: &str| json!({ "text": text.repeat(9) }).to_string() + "\n";
+    let german = line("Die Kinder spielen im Garten, und der Hund schläft unter dem alten Baum. ");
+    let english = line("The children play in the garden, and the dog sleeps under the old tree. ");
+    fs::write(&path, german.repeat(40) + &english.repeat(400)).unwrap();
+    case.options.dedup_documents = false;
+    case.output.shard_size = 0.02;
+    let wanted = case.whole().2;
+    // The beginning of a file determines its language.
+    assert_eq!(wanted["languages"]["de"], json!(440));
+    assert_eq!(counts(&case.run("out", None).unwrap().summary.unwrap()), wanted);
+
+    let mut lines: Vec<_> = (0..400).map(|_| english.clone()).collect();
+    lines[345] = "{\"text\": 7 8}\n".into();
+    fs::write(&path, lines.concat()).unwrap();
+    let error = case.run("bad", None).unwrap_err();
+    assert_eq!(error.facts().line, Some(346), "{error}");
 }
 
 #[test]

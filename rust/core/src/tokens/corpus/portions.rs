@@ -11,7 +11,6 @@ use memchr::memchr;
 
 use super::blocks::{Block, BlockReader, Piece, Position};
 use crate::Result;
-use crate::error::Error;
 use crate::files::inputs::InputFile;
 use crate::files::portions::{self, Portion};
 use crate::files::source::{Meter, Source};
@@ -320,33 +319,4 @@ fn next_line(bytes: &[u8], at: usize) -> usize {
 fn line(bytes: &[u8], at: usize, next: usize) -> &[u8] {
     let line = &bytes[at..next];
     line.strip_suffix(b"\n").unwrap_or(line)
-}
-
-/// Corrects the number of the line in an error, if lines were counted from byte `from` of `file`.
-pub(crate) fn with_line(mut error: Error, file: &InputFile, from: u64) -> Error {
-    if let Error::InvalidUtf8 { line, .. } | Error::LineTooLong { line, .. } = &mut error {
-        // If the file cannot be read again, the error about its text is still the one worth reporting.
-        *line += lines_before(file, from).unwrap_or(0);
-    }
-    error
-}
-
-fn lines_before(file: &InputFile, end: u64) -> Result<u64> {
-    let mut source = Source::open(file, None, 0, &Meter::default())?;
-    let (mut left, mut lines) = (end, 0);
-    while left > 0 {
-        let bytes = match source.reader.fill_buf() {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(source.error(file, error)),
-        };
-        let count = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        if count == 0 {
-            break;
-        }
-        lines += memchr::memchr_iter(b'\n', &bytes[..count]).count() as u64;
-        left -= count as u64;
-        source.reader.consume(count);
-    }
-    Ok(lines)
 }

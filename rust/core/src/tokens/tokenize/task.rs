@@ -9,10 +9,11 @@ use super::markers::{self, Begun, Header, Marker, Markers};
 use super::sinks::StoreSink;
 use super::{Encode, Job, Summary, TokenizeOptions, blank_lines, block_reader, summary, wave};
 use crate::files::atomic;
+use crate::files::portions::with_line;
 use crate::files::resume::Replace;
 use crate::tasks::{Share, TaskState};
 use crate::tokens::corpus::check_all;
-use crate::tokens::corpus::portions::{PortionReader, Wanted, with_line};
+use crate::tokens::corpus::portions::{PortionReader, Wanted};
 use crate::tokens::store::{JOURNAL_FILE, StoreMeta, StoreWriter, TokenStore};
 use crate::{Error, Progress, Result};
 

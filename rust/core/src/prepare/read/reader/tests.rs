@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::files::compress::{bzip2, gzip, xz, zst};
 use crate::files::inputs::{OnBadUtf8, expand_inputs};
-use crate::prepare::read::options::ParagraphRule;
+use crate::prepare::read::options::{DocumentRule, ParagraphRule};
 use crate::prepare::read::parse::parse;
 use crate::prepare::read::raw::{BLOCK_BYTES, Document, ReadCounts};
 
