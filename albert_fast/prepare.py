@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from albert_fast.options.prepare import Documents, Format, Paragraphs, TextCompression
+    from albert_fast.options.prepare import Documents, Format, Keep, Paragraphs, TextCompression
     from albert_fast.options.shared import OnBadUtf8
 
 Progress = Callable[[str, str, int, int], None]
@@ -48,6 +48,11 @@ def prepare_text(  # noqa: D417 - the options describe themselves
     dedup_documents: bool = PrepareOptions.dedup_documents,
     dedup_lines: bool = PrepareOptions.dedup_lines,
     dedup_memory: int = PrepareOptions.dedup_memory,
+    dedup_near: bool = PrepareOptions.dedup_near,
+    dedup_near_keep: Keep = PrepareOptions.dedup_near_keep,
+    dedup_near_shingle: int = PrepareOptions.dedup_near_shingle,
+    dedup_near_bands: int = PrepareOptions.dedup_near_bands,
+    dedup_near_rows: int = PrepareOptions.dedup_near_rows,
     eval_fraction: float = PrepareOptions.eval_fraction,
     eval_output: str | os.PathLike[str] | None = PrepareOutput.eval_output,
     num_shards: int | None = PrepareOutput.num_shards,
@@ -67,8 +72,8 @@ def prepare_text(  # noqa: D417 - the options describe themselves
     all. With `shard_size`, each file of the output does, and an interrupted call resumes when it is repeated.
 
     With `num_tasks` and `task_id`, the call does a share of the work. Other calls do the rest, on this machine or
-    others. If duplicate documents are dropped, all tasks must run three times. The last one completes the corpus; so
-    does `finish`.
+    others. If duplicate documents are dropped, all tasks must run three times, and if near-duplicates are dropped, four
+    times. The last one completes the corpus; so does `finish`.
 
     Args:
         inputs: a file, glob or directory, or several. `"-"` is standard input. Inputs compressed with gzip, bzip2, xz
@@ -82,7 +87,9 @@ def prepare_text(  # noqa: D417 - the options describe themselves
         `"text_bytes"`, `"documents_read"`. Of the output: `"documents"`, `"sentences"`, `"bytes"`. Of the held-out
         documents: `"eval_documents"`, `"eval_sentences"`, `"eval_bytes"`. Also `"languages"` (documents by code),
         `"counts"` (by step), `"samples"` (of a dry run, by step), `"outputs"` and `"eval_outputs"` (paths), `"spilled"`
-        (whether hashes were written to disk), `"notes"` (such as skipped files of a directory) and `"warnings"`. The
+        (whether hashes were written to disk), with `dedup_near` `"near_clusters"` (`"clusters"`, `"documents"` in them,
+        and `"largest"`, a list with the number of `"documents"`, the beginning of the one that is `"kept"`, and of the
+        first that are `"dropped"`), `"notes"` (such as skipped files of a directory) and `"warnings"`. The
         configuration and the summary, which the command writes next to its output, are not written. With `shard_size`,
         also `"already_complete"`: whether the output was there, so that nothing was written. With `num_tasks`, also
         `"task"`, an `albert_fast.tasks.Task`: what the task did. As long as other tasks have not ended, there are only

@@ -58,6 +58,7 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "non_letters": ("dropped", "document with too few letters", "documents with too few letters"),
     "duplicate_documents": ("dropped", "duplicate document", "duplicate documents"),
     "duplicate_lines": ("dropped", "duplicate line", "duplicate lines"),
+    "near_duplicate_documents": ("dropped", "near-duplicate document", "near-duplicate documents"),
 }
 """What the counts of a result mean: what was done with one, and with several, in the order of the steps."""
 
@@ -73,8 +74,12 @@ FOLLOWS: dict[str, str] = {
     "non_letters": "max_non_letters",
     "duplicate_documents": "dedup_documents",
     "duplicate_lines": "dedup_lines",
+    "near_duplicate_documents": "dedup_near",
 }
 """The option that causes a step."""
+
+THINGS: Mapping[tuple[int, int], str] = {(2, 3): "partition", (2, 4): "partition", (3, 4): "list"}
+"""What tasks divide in a round, by the number of the round and of all rounds. In the others, these are portions."""
 
 SAMPLE_WIDTH = 110
 """Number of characters shown of a sample."""
@@ -92,7 +97,7 @@ def prepare_text(options: PrepareText, given: frozenset[str]) -> None:
 
     With --shard-size, the output is a directory with a file for each part of the input, and the command can be resumed.
     With --num-tasks and --task-id as well, it does a share of the work, and others do the rest. If it drops duplicates,
-    all tasks must run three times: each says what to do.
+    all tasks must run three times, and with --dedup-near four times: each says what to do.
     """
     run(options)
 
@@ -145,7 +150,7 @@ def run(options: PrepareText) -> dict[str, Any]:
         if "counts" in result:
             write(directory / f"{prefix}{SUMMARY}", summary_of(result))
     if task is not None:
-        report_task(task, options, "partition" if (task.round, task.rounds) == (2, 3) else "portion")
+        report_task(task, options, THINGS.get((task.round, task.rounds), "portion"))
         if "counts" not in result:
             return result
     if already_complete:
@@ -187,7 +192,7 @@ def report(result: Mapping[str, Any], output: Path, options: PrepareText, second
         time_taken = f" in {_time(seconds)}{rate}"
     amount = f"{quantity(result['bytes_read'], 'bytes')}, {number(result['documents_read'], 'document')}"
     info(f"read {_files(result)}, {amount}{time_taken}")
-    for line in [*_languages(result["languages"]), *_steps(result, options)]:
+    for line in [*_languages(result["languages"]), *_steps(result, options), *_clusters(result, options)]:
         info(f"  {line}")
     dry_run = options.dry_run
     paths = "" if dry_run else f": {_paths(output, result['outputs'])}"
@@ -245,6 +250,21 @@ def _steps(result: Mapping[str, Any], options: PrepareText) -> list[str]:
         because = f" ({typed(option, getattr(options, option))})" if option else ""
         lines.append(f"{done} {count:,} {one if count == 1 else several}{because}")
         lines += [f"  | {_shortened(sample)}" for sample in result.get("samples", {}).get(name, [])]
+    return lines
+
+
+def _clusters(result: Mapping[str, Any], options: PrepareText) -> list[str]:
+    """Returns a line about the clusters of near-duplicates, and for a dry run, samples of the largest."""
+    found = result.get("near_clusters")
+    if not found or not found["clusters"]:
+        return []
+    largest = found["largest"]
+    clusters = number(found["clusters"], "cluster")
+    lines = [f"{clusters} of near-duplicates; the largest has {number(largest[0]['documents'], 'document')}"]
+    for cluster in largest[: options.samples] if options.dry_run else []:
+        lines.append(f"  {number(cluster['documents'], 'document')}:")
+        lines.append(f"  | kept: {_shortened(cluster['kept'])}")
+        lines += [f"  | dropped: {_shortened(text)}" for text in cluster["dropped"]]
     return lines
 
 

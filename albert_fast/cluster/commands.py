@@ -288,11 +288,11 @@ DIVIDED: Mapping[str, Divided] = MappingProxyType(
             work=lambda options: inputs_size(options.inputs),
             work_per_task=2 * 60 * 30 * MB,
             memory=lambda options, threads: (
-                (512 + options.dedup_documents * options.dedup_memory + threads * 256) * MIB
+                (512 + (options.dedup_documents or options.dedup_near) * options.dedup_memory + threads * 256) * MIB
             ),
             output=lambda options: as_path(options.output),
             takes_others=False,
-            rounds=lambda options: 3 if options.dedup_documents else 1,
+            rounds=lambda options: 4 if options.dedup_near else 3 if options.dedup_documents else 1,
         ),
         "train-tokenizer": Divided(
             stage=TrainTokenizer,

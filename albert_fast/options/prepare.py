@@ -28,6 +28,7 @@ Format = Literal["auto", "text", "jsonl", "csv", "tsv", "parquet", "arrow", "wik
 Documents = Literal["file", "blank-line"]
 Paragraphs = Literal["auto", "line", "blank-line"]
 TextCompression = Literal["auto", "none", "gzip", "zstd"]
+Keep = Literal["first", "longest"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,37 @@ class PrepareOptions(Stage):
         FILTERS,
         metavar="MIB",
         low=1,
+    )
+    dedup_near: bool = option(
+        False,
+        "Drop near-duplicates: documents that share most of their shingles, which are sequences of "
+        "--dedup-near-shingle words. One document of each cluster is kept. All other filters come first.",
+        FILTERS,
+    )
+    dedup_near_keep: Keep = option(
+        "first", "Which document of a cluster of near-duplicates to keep. Of the longest, the first is kept.", FILTERS
+    )
+    dedup_near_shingle: int = option(
+        5,
+        "Number of words in a shingle. In scripts without spaces, such as Chinese or Thai, a character is a word.",
+        FILTERS,
+        low=1,
+        high=256,
+    )
+    dedup_near_bands: int = option(
+        14,
+        "Number of bands. Documents are near-duplicates if all hashes of one band are equal. More bands find less "
+        "similar documents. datatrove calls them buckets.",
+        FILTERS,
+        low=1,
+        high=256,
+    )
+    dedup_near_rows: int = option(
+        8,
+        "Number of hashes in a band. More rows find only more similar documents.",
+        FILTERS,
+        low=1,
+        high=256,
     )
     eval_fraction: float = option(
         0.0,

@@ -7,9 +7,11 @@
 pub(crate) mod cards;
 pub mod clean;
 pub mod dedup;
+mod hashes;
 mod hyphens;
 pub mod language;
 mod look;
+pub mod near;
 mod notes;
 pub mod options;
 pub mod output;

@@ -102,6 +102,13 @@ fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Option<String> {
             counts.duplicate_documents,
             format!("{} (dedup_documents=True)", plural(counts.duplicate_documents, ["duplicate", "duplicates"])),
         ),
+        (
+            counts.near_duplicate_documents,
+            format!(
+                "{} (dedup_near=True)",
+                plural(counts.near_duplicate_documents, ["near-duplicate", "near-duplicates"])
+            ),
+        ),
         (summary.held_out.documents, format!("held out (eval_fraction={})", options.eval_fraction)),
     ];
     dropped.retain(|(count, _)| *count > 0);

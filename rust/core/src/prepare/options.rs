@@ -4,6 +4,7 @@ use regex::RegexSet;
 use serde::{Deserialize, Serialize};
 
 use super::language::LanguageRule;
+use super::near::options::NearOptions;
 use super::read::options::{ParagraphRule, ReadOptions};
 use crate::{Error, Result};
 
@@ -33,6 +34,8 @@ pub enum Reason {
     DuplicateDocuments,
     /// A line repeats an earlier one.
     DuplicateLines,
+    /// A document is nearly the same as another one.
+    NearDuplicateDocuments,
 }
 
 /// How to clean each document.
@@ -122,6 +125,9 @@ pub struct PrepareOptions {
     /// How to clean each document.
     #[serde(flatten)]
     pub clean: CleanOptions,
+    /// How to find near-duplicates.
+    #[serde(flatten)]
+    pub near: NearOptions,
     /// Whether to drop documents that repeat an earlier one exactly.
     pub dedup_documents: bool,
     /// Whether to drop lines that occurred before in any document.
@@ -139,6 +145,7 @@ impl Default for PrepareOptions {
         Self {
             read: ReadOptions::default(),
             clean: CleanOptions::default(),
+            near: NearOptions::default(),
             dedup_documents: true,
             dedup_lines: false,
             dedup_memory: 512,
@@ -155,6 +162,7 @@ impl PrepareOptions {
     /// [`Error::Rule`] or [`Error::Conflict`] naming the first that does not.
     pub fn check(&self) -> Result<()> {
         self.clean.check()?;
+        self.near.check()?;
         if self.clean.join_hyphens && self.read.paragraphs == ParagraphRule::Line {
             return Err(Error::conflict(
                 "join_hyphens",

@@ -1,12 +1,13 @@
 //! Runs prepare-text: waves of blocks are read, cleaned, deduplicated and written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::cards;
 use super::clean::{Kept, Lines, why_dropped};
 use super::dedup::{Dedup, Verdict};
+use super::near::{Known, Near};
 use super::notes::conclude;
 use super::options::{CleanOptions, PrepareOptions, Reason};
 use super::output::{Target, Writer};
@@ -92,6 +93,8 @@ struct Sink {
 struct Out {
     clean: CleanOptions,
     eval_fraction: f64,
+    /// Keeps the documents until their near-duplicates are known, if these are dropped.
+    near: Option<Near>,
     /// `None` in a dry run.
     training: Option<Writer>,
     evaluation: Option<Writer>,
@@ -106,12 +109,15 @@ impl Sink {
         let training = create(&outputs.training)?;
         let evaluation = outputs.held_out.as_ref().map(create).transpose()?.flatten();
         let directory = training.as_ref().map_or_else(std::env::temp_dir, |writer| writer.directory().to_path_buf());
+        let memory = options.dedup_memory << 20;
+        let near = options.near.dedup_near.then(|| Near::open(&options.near, memory, &directory)).transpose()?;
         Ok(Self {
             gathered: Gathered::default(),
-            dedup: Dedup::new(options.dedup_documents, options.dedup_lines, options.dedup_memory << 20, &directory),
+            dedup: Dedup::new(options.dedup_documents, options.dedup_lines, memory, &directory),
             out: Out {
                 clean: options.clean.clone(),
                 eval_fraction: options.eval_fraction,
+                near,
                 training,
                 evaluation,
                 for_training: Written::default(),
@@ -136,7 +142,7 @@ impl Sink {
                 Verdict::Duplicate => Found { lines, kept, duplicate: true, repeated: &[] },
                 Verdict::New(ref repeated) => Found { lines, kept, duplicate: false, repeated },
             };
-            self.out.put(&found, &mut self.gathered.counts, &mut self.samples, self.max_samples);
+            self.out.put(&found, &mut self.gathered.counts, &mut self.samples, self.max_samples)?;
         }
         self.out.flush()
     }
@@ -160,7 +166,7 @@ impl Sink {
                     counts,
                     samples,
                     max,
-                );
+                )?;
                 count += 1;
                 if count.is_multiple_of(1024) { out.flush() } else { Ok(()) }
             },
@@ -168,6 +174,29 @@ impl Sink {
         )?;
         if !done {
             return Err(interrupted());
+        }
+        if let Some(near) = out.near.take() {
+            let (mut texts, mut count) = (HashMap::new(), 0_u64);
+            let put = |known: &Known<'_>| {
+                if known.is_shown {
+                    texts.insert(known.place, sample(known.text));
+                }
+                if known.is_dropped {
+                    counts.reject(Reason::NearDuplicateDocuments);
+                    add_sample(samples, max, Reason::NearDuplicateDocuments, || sample(known.text));
+                } else {
+                    let sentences = known.text.bytes().filter(|&byte| byte == b'\n').count() as u64;
+                    out.write(known.hash, std::iter::once(known.text), sentences, known.text.len())?;
+                }
+                count += 1;
+                if count.is_multiple_of(1024) { out.flush() } else { Ok(()) }
+            };
+            let found = near.finish(put, |stage, unit, done, total| progress.report(stage, unit, done, total));
+            let found = found.map_err(|error| match error {
+                Error::Interrupted(_) => interrupted(),
+                error => error,
+            })?;
+            summary.near_clusters = Some(found.report(&texts));
         }
         summary.samples = self.samples;
         summary.kept = self.out.for_training;
@@ -198,18 +227,23 @@ struct Found<'a> {
 }
 
 impl Out {
-    fn put(&mut self, found: &Found<'_>, counts: &mut Counts, samples: &mut BTreeMap<Reason, Vec<String>>, max: usize) {
+    fn put(
+        &mut self,
+        found: &Found<'_>,
+        counts: &mut Counts,
+        samples: &mut BTreeMap<Reason, Vec<String>>,
+        max: usize,
+    ) -> Result<()> {
         let Found { lines, kept, duplicate, repeated } = *found;
         let range = kept.lines.clone();
         if duplicate {
             counts.reject(Reason::DuplicateDocuments);
             add_sample(samples, max, Reason::DuplicateDocuments, || sample(lines.text_of(range)));
-            return;
+            return Ok(());
         }
         if repeated.is_empty() {
             let text = lines.text_of(range.clone());
-            self.write(kept.hash, std::iter::once(text), range.len() as u64, text.len());
-            return;
+            return self.write(kept.hash, std::iter::once(text), range.len() as u64, text.len());
         }
         counts.duplicate_lines += repeated.len() as u64;
         let mut remaining = Vec::with_capacity(range.len() - repeated.len());
@@ -226,12 +260,21 @@ impl Out {
         if let Some(reason) = why_dropped(&self.clean, remaining.len(), &text) {
             counts.reject(reason);
             add_sample(samples, max, reason, || sample(&text));
-            return;
+            return Ok(());
         }
-        self.write(kept.hash, remaining.iter().copied(), remaining.len() as u64, text.len());
+        self.write(kept.hash, remaining.iter().copied(), remaining.len() as u64, text.len())
     }
 
-    fn write<'a>(&mut self, hash: u128, lines: impl Iterator<Item = &'a str>, sentences: u64, bytes: usize) {
+    fn write<'a>(
+        &mut self,
+        hash: u128,
+        lines: impl Iterator<Item = &'a str> + Clone,
+        sentences: u64,
+        bytes: usize,
+    ) -> Result<()> {
+        if let Some(near) = &mut self.near {
+            return near.push(hash, lines);
+        }
         let (writer, written) = if is_held_out(hash, self.eval_fraction) {
             (&mut self.evaluation, &mut self.for_evaluation)
         } else {
@@ -243,6 +286,7 @@ impl Out {
         if let Some(writer) = writer {
             writer.push(lines);
         }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {

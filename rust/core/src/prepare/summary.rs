@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::near::NearClusters;
 use super::options::Reason;
 use super::read::raw::OTHERS;
 
@@ -50,6 +51,9 @@ pub struct Counts {
     pub duplicate_documents: u64,
     /// Lines that repeat an earlier one.
     pub duplicate_lines: u64,
+    /// Documents that are nearly the same as another one.
+    #[serde(default)]
+    pub near_duplicate_documents: u64,
 }
 
 impl Counts {
@@ -62,6 +66,7 @@ impl Counts {
             Reason::NonLetters => self.non_letters += 1,
             Reason::DuplicateDocuments => self.duplicate_documents += 1,
             Reason::DuplicateLines => self.duplicate_lines += 1,
+            Reason::NearDuplicateDocuments => self.near_duplicate_documents += 1,
             Reason::Boilerplate => self.boilerplate_lines += 1,
             Reason::LetterlessLines => self.letterless_lines += 1,
             Reason::IncompleteSentences => self.incomplete_sentences += 1,
@@ -91,6 +96,7 @@ impl Counts {
         self.non_letters += other.non_letters;
         self.duplicate_documents += other.duplicate_documents;
         self.duplicate_lines += other.duplicate_lines;
+        self.near_duplicate_documents += other.near_duplicate_documents;
     }
 }
 
@@ -139,6 +145,9 @@ pub struct Summary {
     pub counts: Counts,
     /// In a dry run, samples of what each step drops or changes.
     pub samples: BTreeMap<Reason, Vec<String>>,
+    /// The clusters of near-duplicates, if they were looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near_clusters: Option<NearClusters>,
     /// The files written for training.
     #[serde(serialize_with = "names")]
     pub outputs: Vec<PathBuf>,

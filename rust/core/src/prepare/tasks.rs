@@ -3,16 +3,18 @@
 //! Each portion of the input becomes one file, and, if documents are held out, one more. If duplicates are dropped, the
 //! work has three rounds. Each portion is cleaned, and its documents are kept with their hashes. Then the hashes are
 //! compared, in 256 partitions. Then each portion is written without its duplicates. A round needs the whole round before.
+//! If near-duplicates are dropped, there is a round before the last, in which one task finds their clusters.
 //!
 //! What is done is noted, each portion or partition in a file of its own. To do something twice is harmless, because the
 //! bytes are the same. When everything is done, the manifest is written, and the notes are removed.
 
 mod complete;
-mod hashes;
 mod header;
 mod job;
 mod lists;
 mod markers;
+mod near;
+mod pairs;
 mod rounds;
 #[cfg(test)]
 mod tests;

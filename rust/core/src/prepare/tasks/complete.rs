@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::header::{Header, Manifest, Shard};
 use super::job::{Job, Round, Sizes, State};
 use super::markers::{Cleaned, Finished};
+use super::near;
 use super::rounds::lost;
 use crate::files::atomic;
 use crate::files::lock::lock;
@@ -57,11 +58,14 @@ pub(super) fn complete(job: &Job) -> Result<Manifest> {
         }
     }
     let (mut shards, mut eval_shards) = (Vec::new(), Vec::new());
-    for marker in job.markers::<Finished>(Round::Write)? {
+    let finished = job.markers::<Finished>(Round::Write)?;
+    summary.near_clusters = near::report(job, &finished)?;
+    for marker in finished {
         if let Some(found) = marker.found {
             found.add_to(&mut summary, &mut gathered);
         }
         gathered.counts.duplicate_documents += marker.duplicates;
+        gathered.counts.near_duplicate_documents += marker.near_duplicates;
         summary.kept.add(&marker.shard.text);
         shards.push(marker.shard);
         if let Some(shard) = marker.eval_shard {

@@ -9,13 +9,13 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::hashes::PARTITIONS;
 use super::header::{Header, Manifest, Shard, not_ours};
 use crate::files::atomic;
 use crate::files::notes::Notes;
 use crate::files::raw::{names, read, size};
 use crate::files::remote::{self, Address};
 use crate::files::resume::{Replace, check_same_as};
+use crate::prepare::hashes::PARTITIONS;
 use crate::prepare::options::PrepareOptions;
 use crate::prepare::output::{MANIFEST, PARTIAL, Target, WORK, is_ours};
 use crate::{Error, Result};
@@ -27,6 +27,8 @@ pub(super) enum Round {
     Clean,
     /// Finds the duplicates in each partition of the hashes.
     Compare,
+    /// Finds the clusters of near-duplicates. This is one thing, and one task does it.
+    Cluster,
     /// Writes the files of each portion. Without the rounds before, it cleans the documents first.
     Write,
 }
@@ -37,6 +39,7 @@ impl Round {
         match self {
             Self::Clean => "cleaned",
             Self::Compare => "compared",
+            Self::Cluster => "clustered",
             Self::Write => "written",
         }
     }
@@ -50,6 +53,7 @@ impl Round {
     pub fn thing(self) -> &'static str {
         match self {
             Self::Compare => "partition",
+            Self::Cluster => "list",
             Self::Clean | Self::Write => "portion",
         }
     }
@@ -122,12 +126,20 @@ impl Job {
 
     /// The rounds, in order.
     pub fn rounds(&self) -> &'static [Round] {
-        if self.options.dedup_documents { &[Round::Clean, Round::Compare, Round::Write] } else { &[Round::Write] }
+        match (self.options.dedup_documents, self.options.near.dedup_near) {
+            (_, true) => &[Round::Clean, Round::Compare, Round::Cluster, Round::Write],
+            (true, false) => &[Round::Clean, Round::Compare, Round::Write],
+            (false, false) => &[Round::Write],
+        }
     }
 
     /// The number of things that are done in a round.
     pub fn total(&self, round: Round) -> u64 {
-        if round == Round::Compare { PARTITIONS as u64 } else { self.header.portions }
+        match round {
+            Round::Compare => PARTITIONS as u64,
+            Round::Cluster => 1,
+            Round::Clean | Round::Write => self.header.portions,
+        }
     }
 
     fn notes(&self) -> Notes {

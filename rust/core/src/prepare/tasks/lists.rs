@@ -8,10 +8,9 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::hashes::range;
-use super::texts::damaged;
 use crate::Result;
 use crate::files::notes::create;
+use crate::prepare::hashes::{Place, damaged, range};
 
 /// The size in bytes of a duplicate: the number of a portion and that of a document.
 const DUPLICATE: u64 = 8;
@@ -31,7 +30,7 @@ pub(super) struct List {
 }
 
 /// Writes a list of duplicates, ascending: the numbers of their portions, and their own.
-pub(super) fn write_list(path: &Path, duplicates: &[(u32, u32)]) -> Result<()> {
+pub(super) fn write_list(path: &Path, duplicates: &[Place]) -> Result<()> {
     let mut file = create(path)?;
     let entries = duplicates.iter().flat_map(|&(portion, document)| [portion, document]);
     let index = duplicates.iter().step_by(STEP as usize).map(|&(portion, _)| portion);
@@ -71,7 +70,7 @@ impl List {
     ///
     /// # Errors
     /// If the file cannot be read, or is not whole.
-    pub fn read(&self, portions: &Range<u64>) -> Result<Vec<(u32, u32)>> {
+    pub fn read(&self, portions: &Range<u64>) -> Result<Vec<Place>> {
         let bytes = if self.size <= SMALL {
             let mut bytes = self.end_from(0)?;
             bytes.truncate(self.bytes() as usize);

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::header::Shard;
+use crate::prepare::hashes::Place;
+use crate::prepare::near::KeySizes;
 use crate::prepare::read::reader::RawReader;
 use crate::prepare::summary::Summary;
 use crate::prepare::work::Gathered;
@@ -65,6 +67,8 @@ pub(super) struct Cleaned {
     pub hashes_size: u64,
     /// The number of hashes in each partition, for each run of the file with the hashes.
     pub runs: Vec<Vec<u32>>,
+    /// The files by which near-duplicates are found, if they are dropped.
+    pub near: Option<KeySizes>,
 }
 
 /// Notes that the files of a portion are complete.
@@ -74,6 +78,10 @@ pub(super) struct Finished {
     pub eval_shard: Option<Shard>,
     /// The number of duplicate documents that were dropped.
     pub duplicates: u64,
+    /// The number of near-duplicates that were dropped.
+    pub near_duplicates: u64,
+    /// The beginnings of documents that the report about near-duplicates shows.
+    pub shown: Vec<(Place, String)>,
     /// What is known of the portion, if there was no round before.
     pub found: Option<Found>,
 }

@@ -1,25 +1,24 @@
 //! The work of each round, for any numbers of portions or partitions.
 
-use std::collections::HashMap;
-use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rayon::prelude::*;
 
-use super::hashes::{HashFile, Hashes, duplicates};
 use super::job::{Job, Round, Sizes};
 use super::lists::{List, write_list};
 use super::markers::{Cleaned, Finished, Found};
-use super::texts::{Shards, TextFile, damaged, read_documents};
+use super::near::{cluster, dropped, key_file, list, write_all_pairs};
+use super::texts::{Shards, TextFile, read_documents};
 use crate::files::inputs::InputFile;
 use crate::files::portions::Portion;
-use crate::files::raw::size;
+use crate::prepare::hashes::{HashFile, Hashes, Place, damaged, repeats};
+use crate::prepare::near::KeyFile;
 use crate::prepare::options::PrepareOptions;
 use crate::prepare::output::TextCompression;
 use crate::prepare::read::reader::RawReader;
-use crate::prepare::work::{Gathered, Shared, clean_all};
+use crate::prepare::work::{Gathered, Shared, clean_all, sample};
 use crate::{Error, Progress, Result};
 
 /// The number of documents after which a task looks whether it must stop.
@@ -72,23 +71,42 @@ pub(super) fn run(
     }
     let result = match round {
         Round::Compare => compare(job, inputs.options.dedup_memory << 20, numbers, progress),
+        Round::Cluster => {
+            let total = job.total(Round::Compare);
+            cluster(job, |done| report(progress, "joining near-duplicates", "partitions", done, total))
+        }
         Round::Write if job.rounds().len() > 1 => write(job, inputs.options.dedup_memory << 20, numbers, progress),
         Round::Clean | Round::Write => clean(job, inputs, round, numbers, progress),
     };
     result.map_err(|error| if matches!(error, Error::Interrupted(_)) { stopped() } else { error })
 }
 
+/// Reports how much is done, and whether the work must stop.
+fn report(
+    progress: &mut dyn Progress,
+    stage: &'static str,
+    unit: &'static str,
+    done: u64,
+    total: u64,
+) -> Result<()> {
+    if progress.report(stage, unit, done, total) { Ok(()) } else { Err(stopped()) }
+}
+
 /// Where cleaned documents are written.
 enum Out {
     /// Kept until their duplicates are known.
-    Kept(TextFile, HashFile),
+    Kept(TextFile, HashFile, Option<KeyFile>),
     Written(Shards),
 }
 
 impl Out {
     fn push(&mut self, document: &str, hash: u128) -> Result<()> {
         match self {
-            Self::Kept(text, hashes) => text.push(document).and_then(|()| hashes.push(hash)),
+            Self::Kept(text, hashes, keys) => {
+                text.push(document)?;
+                hashes.push(&[hash])?;
+                keys.as_mut().map_or(Ok(()), |keys| keys.push(std::iter::once(document)))
+            }
             Self::Written(shards) => shards.push(document, Some(hash)),
         }
     }
@@ -118,6 +136,7 @@ fn clean(job: &Job, inputs: &Inputs<'_>, round: Round, numbers: &[u64], progress
             _ => Out::Kept(
                 TextFile::create(&job.path(round, number, "zst"), TextCompression::Zstd)?,
                 HashFile::create(&job.path(round, number, "hashes"))?,
+                key_file(job, number)?,
             ),
         };
         let mut gathered = Gathered::default();
@@ -130,16 +149,18 @@ fn clean(job: &Job, inputs: &Inputs<'_>, round: Round, numbers: &[u64], progress
         let notes = if number == 0 { inputs.notes.clone() } else { Vec::new() };
         let found = Found::new(if begins { files.len() } else { 0 }, &reader, gathered, notes);
         match out {
-            Out::Kept(text, hashes) => {
+            Out::Kept(text, hashes, keys) => {
                 let text = text.commit()?;
                 let (hashes_size, runs) = hashes.commit()?;
+                let near = keys.map(KeyFile::commit).transpose()?;
                 let documents = text.text.documents;
-                job.mark(round, number, &Cleaned { found, documents, text_size: text.size, hashes_size, runs })?;
+                job.mark(round, number, &Cleaned { found, documents, text_size: text.size, hashes_size, runs, near })?;
             }
             Out::Written(shards) => {
                 let (shard, eval_shard) = shards.commit()?;
-                let duplicates = 0;
-                job.mark(round, number, &Finished { shard, eval_shard, duplicates, found: Some(found) })?;
+                let (duplicates, near_duplicates, shown) = (0, 0, Vec::new());
+                let found = Some(found);
+                job.mark(round, number, &Finished { shard, eval_shard, duplicates, near_duplicates, shown, found })?;
             }
         }
         progress.before += bytes(number);
@@ -158,20 +179,34 @@ fn shards(job: &Job, number: u64) -> Result<Shards> {
 }
 
 fn compare(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress) -> Result<()> {
-    let mut portions = Vec::new();
-    for (number, marker) in (0..).zip(job.markers::<Cleaned>(Round::Clean)?) {
-        let path = job.path(Round::Clean, number, "hashes");
-        portions.push(Hashes { path, size: marker.hashes_size, runs: marker.runs });
-    }
+    let cleaned = job.markers::<Cleaned>(Round::Clean)?;
+    let options = &job.options;
+    let total = numbers.len() as u64 * (u64::from(options.dedup_documents) + u64::from(options.near.dedup_near));
     let mut done = 0;
+    let mut tick = || {
+        done += 1;
+        report(progress, "finding duplicates", "partitions", done, total)
+    };
     for range in numbers.chunk_by(|one, next| one + 1 == *next) {
         let (Some(&first), Some(&last)) = (range.first(), range.last()) else { continue };
-        duplicates(&portions, first as usize..last as usize + 1, memory, |partition, list| {
-            // The list says itself that it is done.
-            write_list(&job.marker_path(Round::Compare, partition as u64), &list)?;
-            done += 1;
-            let may_continue = progress.report("finding duplicates", "partitions", done, numbers.len() as u64);
-            if may_continue { Ok(()) } else { Err(stopped()) }
+        let partitions = first as usize..last as usize + 1;
+        if options.near.dedup_near {
+            write_all_pairs(job, &cleaned, partitions.clone(), memory, &mut tick)?;
+        }
+        // The list says itself that it is done, and that so are the pairs.
+        let write = |partition, list: &[Place]| write_list(&job.marker_path(Round::Compare, partition), list);
+        if !options.dedup_documents {
+            range.iter().try_for_each(|&partition| write(partition, &[]))?;
+            continue;
+        }
+        let hashes = |(number, marker): (u64, &Cleaned)| {
+            let path = job.path(Round::Clean, number, "hashes");
+            Hashes { path, size: marker.hashes_size, runs: marker.runs.clone() }
+        };
+        let portions: Vec<_> = (0..).zip(&cleaned).map(hashes).collect();
+        repeats(&portions, partitions, memory, |_, later| later, |partition, list| {
+            write(partition as u64, &list)?;
+            tick()
         })?;
     }
     Ok(())
@@ -179,22 +214,26 @@ fn compare(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress)
 
 fn write(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress) -> Result<()> {
     let paths: Vec<_> = (0..job.total(Round::Compare)).map(|number| job.marker_path(Round::Compare, number)).collect();
-    // A list may be missing because another task has completed the corpus meanwhile.
-    let missing = |path: &PathBuf| Error::io("cannot read", path, ErrorKind::NotFound.into());
-    let list = |path: &PathBuf| List::new(path, size(path)?.ok_or_else(|| missing(path))?);
-    let lists = paths.par_iter().map(list).collect::<Result<Vec<_>>>()?;
+    let lists = paths.into_par_iter().map(list).collect::<Result<Vec<_>>>()?;
+    let (near, shown) = match dropped(job)? {
+        Some((list, found)) => (vec![list], found.shown()),
+        None => (Vec::new(), HashSet::new()),
+    };
     let total = numbers.len() as u64;
     // The lists are read once if the duplicates of these portions fit into memory.
-    let bytes = lists.iter().map(List::bytes).sum::<u64>() / job.total(Round::Write).max(1) * total;
+    let bytes = lists.iter().chain(&near).map(List::bytes).sum::<u64>() / job.total(Round::Write).max(1) * total;
     let batches = bytes.div_ceil(memory.max(1)).max(1);
     let mut done = 0;
     for batch in numbers.chunks(total.div_ceil(batches) as usize) {
-        let mut duplicates = read_lists(&lists, batch)?;
+        let (mut duplicates, mut near) = (read_lists(&lists, batch)?, read_lists(&near, batch)?);
         for &number in batch {
-            let mut own = duplicates.remove(&number).unwrap_or_default();
-            own.sort_unstable();
+            let dropped = [&mut duplicates, &mut near].map(|all| {
+                let mut own = all.remove(&number).unwrap_or_default();
+                own.sort_unstable();
+                own
+            });
             let may_continue = || progress.report("writing documents", "portions", done, total);
-            write_portion(job, number, &own, may_continue)?;
+            write_portion(job, number, &dropped, &shown, may_continue)?;
             done += 1;
         }
     }
@@ -216,27 +255,42 @@ fn read_lists(lists: &[List], numbers: &[u64]) -> Result<HashMap<u64, Vec<u32>>>
     Ok(found)
 }
 
-/// Writes the files of a portion without its `duplicates`, ascending.
-fn write_portion(job: &Job, number: u64, duplicates: &[u32], mut may_continue: impl FnMut() -> bool) -> Result<()> {
+/// Writes the files of a portion without its exact duplicates and its near-duplicates, both ascending. Notes the beginnings
+/// of the documents that are `shown`.
+fn write_portion(
+    job: &Job,
+    number: u64,
+    dropped: &[Vec<u32>; 2],
+    shown: &HashSet<Place>,
+    mut may_continue: impl FnMut() -> bool,
+) -> Result<()> {
     let cleaned: Cleaned = job.marker(Round::Clean, number)?;
     let path = job.path(Round::Clean, number, "zst");
     let mut shards = shards(job, number)?;
-    let mut next = duplicates.iter().peekable();
+    let mut next = dropped.each_ref().map(|list| list.iter().peekable());
+    let mut texts = Vec::new();
     let mut documents = 0;
     read_documents(&path, cleaned.text_size, &Arc::default(), |document| {
         if documents % TICK == 0 && !may_continue() {
             return Err(stopped());
         }
-        let is_duplicate = next.next_if(|&&it| u64::from(it) == documents).is_some();
+        let place = (number as u32, documents as u32);
+        if shown.contains(&place) {
+            texts.push((place, sample(document)));
+        }
+        let mut is_dropped = false;
+        for next in &mut next {
+            is_dropped |= next.next_if(|&&it| u64::from(it) == documents).is_some();
+        }
         documents += 1;
-        if is_duplicate { Ok(()) } else { shards.push(document, None) }
+        if is_dropped { Ok(()) } else { shards.push(document, None) }
     })?;
-    if documents != cleaned.documents || next.next().is_some() {
+    if documents != cleaned.documents || next.iter_mut().any(|next| next.next().is_some()) {
         return Err(damaged(&path));
     }
     let (shard, eval_shard) = shards.commit()?;
-    let duplicates = duplicates.len() as u64;
-    job.mark(Round::Write, number, &Finished { shard, eval_shard, duplicates, found: None })
+    let [duplicates, near_duplicates] = dropped.each_ref().map(|list| list.len() as u64);
+    job.mark(Round::Write, number, &Finished { shard, eval_shard, duplicates, near_duplicates, shown: texts, found: None })
 }
 
 /// Returns those of `numbers` whose files are not there as they are noted.

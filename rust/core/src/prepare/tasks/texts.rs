@@ -13,6 +13,7 @@ use super::header::Shard;
 use crate::files::atomic::AtomicFile;
 use crate::files::inputs::{InputFile, InputKind};
 use crate::files::notes::create;
+use crate::prepare::hashes::damaged;
 use crate::prepare::output::{CHUNK, TextCompression};
 use crate::prepare::summary::Written;
 use crate::prepare::work::is_held_out;
@@ -127,9 +128,4 @@ pub(super) fn read_documents(
             return if buffer.is_empty() { Ok(()) } else { Err(damaged(path)) };
         }
     }
-}
-
-/// Returns the error for a temporary file that is not as a task has written it.
-pub(super) fn damaged(path: &Path) -> Error {
-    Error::data(path, "this temporary file is damaged; remove the output, and run the command again")
 }

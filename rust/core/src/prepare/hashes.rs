@@ -1,7 +1,8 @@
-//! Finds duplicate documents with the hashes that each portion has written, partition by partition.
+//! Finds documents that share a hash with the hashes that each portion has written, partition by partition.
 //!
 //! A partition is the hashes with the same first byte. The file of a portion consists of runs, each sorted by hash, so
-//! that consecutive partitions are one range of bytes per run. Of equal hashes, the first in the order of the input stays.
+//! that consecutive partitions are one range of bytes per run. Of documents with equal hashes, the one that comes first in
+//! the order of the input is known by each of the others.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -9,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::texts::damaged;
 use crate::files::atomic::AtomicFile;
 use crate::files::notes::create;
 use crate::files::remote::{self, Address, Listed};
@@ -19,12 +19,15 @@ use crate::{Error, Result};
 pub(super) const PARTITIONS: usize = 256;
 /// The size in bytes of a hash, most significant byte first, and the number of its document.
 const ENTRY: usize = 20;
-/// The number of hashes in a run. It bounds the memory, and must not depend on options.
+/// The number of hashes in a run. It bounds the memory, 52 bytes per hash, and must not depend on options.
 const RUN: usize = 1 << 22;
 /// The number of runs that are read at a time.
 const AT_A_TIME: usize = 64;
 /// The bytes of memory that a hash takes while duplicates are found.
 const IN_MEMORY: u64 = 32;
+
+/// A document: the number of its portion, and its own number there.
+pub(super) type Place = (u32, u32);
 
 /// The hashes of a portion's documents, which are being written.
 pub(super) struct HashFile {
@@ -38,20 +41,30 @@ pub(super) struct HashFile {
 
 impl HashFile {
     pub fn create(path: &Path) -> Result<Self> {
-        let file = create(path)?;
-        Ok(Self { file, run: Vec::new(), most: RUN, size: 0, runs: Vec::new(), documents: 0 })
+        Self::with_runs(path, RUN)
     }
 
-    /// Adds the hash of the next document.
-    pub fn push(&mut self, hash: u128) -> Result<()> {
+    /// As [`HashFile::create`], with another number of hashes in a run, which must not depend on options either.
+    pub fn with_runs(path: &Path, most: usize) -> Result<Self> {
+        let file = create(path)?;
+        Ok(Self { file, run: Vec::new(), most, size: 0, runs: Vec::new(), documents: 0 })
+    }
+
+    /// Adds the hashes of the next document: one, several or none.
+    pub fn push(&mut self, hashes: &[u128]) -> Result<()> {
         let number = u32::try_from(self.documents).map_err(|_| {
             let reason =
                 format!("a portion must not have more than {} documents; pass a smaller `shard_size`", u32::MAX);
             Error::data(self.file.path(), reason)
         })?;
-        self.run.push((hash, number));
         self.documents += 1;
-        if self.run.len() == self.most { self.end_run() } else { Ok(()) }
+        for &hash in hashes {
+            self.run.push((hash, number));
+            if self.run.len() == self.most {
+                self.end_run()?;
+            }
+        }
+        Ok(())
     }
 
     fn end_run(&mut self) -> Result<()> {
@@ -107,18 +120,20 @@ impl Run<'_> {
     }
 }
 
-/// Finds the duplicates in `partitions`, which are consecutive. Calls `each` with the number of a partition, and the numbers
-/// of the portions and documents that are duplicates, in order.
+/// Finds the documents in `partitions`, which are consecutive, that share a hash with one before. Calls `found` with the
+/// first document of a hash and with each later one, and `each` with the number of a partition and all that `found` has
+/// returned, in order.
 ///
 /// `memory` is the number of bytes that the hashes of several partitions, or of a part of one, may take.
 ///
 /// # Errors
 /// [`Error::Io`] if a file cannot be read, and the errors of `each`.
-pub(super) fn duplicates(
+pub(super) fn repeats<T: Ord + Send>(
     portions: &[Hashes],
     partitions: Range<usize>,
     memory: u64,
-    mut each: impl FnMut(usize, Vec<(u32, u32)>) -> Result<()>,
+    found: impl Fn(Place, Place) -> T,
+    mut each: impl FnMut(usize, Vec<T>) -> Result<()>,
 ) -> Result<()> {
     let runs: Vec<_> = (0..).zip(portions).flat_map(|(portion, file)| runs(portion, file)).collect();
     let hashes = |partitions: &Range<usize>| runs.iter().map(|run| run.count(partitions)).sum::<u64>();
@@ -129,14 +144,18 @@ pub(super) fn duplicates(
         while group.end < partitions.end && hashes(&(start..group.end + 1)) <= most {
             group.end += 1;
         }
-        let mut found = vec![Vec::new(); group.len()];
+        let mut all: Vec<Vec<T>> = group.clone().map(|_| Vec::new()).collect();
         let parts = hashes(&group).div_ceil(most).max(1);
         for part in 0..parts {
-            find(&runs, &group, part, parts, &mut found)?;
+            find(&runs, &group, part, parts, |partition, first, later| {
+                if let Some(all) = partition.checked_sub(group.start).and_then(|at| all.get_mut(at)) {
+                    all.push(found(first, later));
+                }
+            })?;
         }
-        for (partition, mut duplicates) in group.clone().zip(found) {
-            duplicates.par_sort_unstable();
-            each(partition, duplicates)?;
+        for (partition, mut all) in group.clone().zip(all) {
+            all.par_sort_unstable();
+            each(partition, all)?;
         }
         start = group.end;
     }
@@ -152,8 +171,15 @@ fn runs(portion: u32, file: &Hashes) -> impl Iterator<Item = Run<'_>> {
     })
 }
 
-/// Finds the duplicates among one of several equal parts of the hashes of `group`.
-fn find(runs: &[Run<'_>], group: &Range<usize>, part: u64, parts: u64, found: &mut [Vec<(u32, u32)>]) -> Result<()> {
+/// Finds equal hashes among one of several equal parts of the hashes of `group`. Calls `found` with their partition, the
+/// first document and each later one.
+fn find(
+    runs: &[Run<'_>],
+    group: &Range<usize>,
+    part: u64,
+    parts: u64,
+    mut found: impl FnMut(usize, Place, Place),
+) -> Result<()> {
     // A hash is in the part that the four bytes after the first one say.
     let is_in_part = |hash: u128| parts == 1 || (u64::from((hash >> 88) as u32) * parts) >> 32 == part;
     let mut entries: Vec<(u128, u32, u32)> = Vec::new();
@@ -165,13 +191,10 @@ fn find(runs: &[Run<'_>], group: &Range<usize>, part: u64, parts: u64, found: &m
         }
     }
     entries.par_sort_unstable();
-    for pair in entries.windows(2) {
-        let (hash, portion, document) = pair[1];
-        if pair[0].0 == hash {
-            let partition = (hash >> 120) as usize;
-            if let Some(found) = partition.checked_sub(group.start).and_then(|at| found.get_mut(at)) {
-                found.push((portion, document));
-            }
+    for equal in entries.chunk_by(|one, next| one.0 == next.0) {
+        let Some((&(hash, portion, document), later)) = equal.split_first() else { continue };
+        for &(_, other, number) in later {
+            found((hash >> 120) as usize, (portion, document), (other, number));
         }
     }
     Ok(())
@@ -209,6 +232,11 @@ pub(super) fn range(path: &Path, size: u64, start: u64, length: u64) -> Result<V
     if bytes.len() as u64 == length { Ok(bytes) } else { Err(damaged(path)) }
 }
 
+/// Returns the error for a temporary file that is not as a task has written it.
+pub(super) fn damaged(path: &Path) -> Error {
+    Error::data(path, "this temporary file is damaged; remove the output, and run the command again")
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, HashSet};
@@ -237,7 +265,7 @@ mod tests {
                 let path = directory.path().join(number.to_string());
                 let mut file = HashFile { most, ..HashFile::create(&path).unwrap() };
                 for &hash in hashes {
-                    file.push(hash).unwrap();
+                    file.push(&[hash]).unwrap();
                 }
                 let (size, runs) = file.commit().unwrap();
                 prop_assert_eq!(size, std::fs::metadata(&path).unwrap().len());
@@ -253,7 +281,7 @@ mod tests {
             }
             let mut found = BTreeMap::new();
             for range in [0..2, 2..200, 200..PARTITIONS] {
-                duplicates(&files, range, memory, |partition, list| {
+                repeats(&files, range, memory, |_, later| later, |partition, list| {
                     assert!(found.insert(partition, list).is_none());
                     Ok(())
                 }).unwrap();

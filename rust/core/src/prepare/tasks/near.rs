@@ -1,0 +1,120 @@
+//! Finds near-duplicates in the rounds of tasks: the keys of each portion, the pairs of each partition of the keys, and the
+//! clusters of all pairs.
+//!
+//! Exact duplicates have the same keys, so they are in the same cluster as the first of them. They are left out of it in
+//! the end, so that the clusters are those of a command that drops exact duplicates first.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::job::{Job, Round};
+use super::lists::{List, write_list};
+use super::markers::{Cleaned, Finished};
+use super::pairs::{read_pairs, write_pairs};
+use crate::files::raw::size;
+use crate::prepare::hashes::{Hashes, damaged, repeats};
+use crate::prepare::near::{Clusters, Found, KeyFile, NearClusters, read_lengths};
+use crate::{Error, Result};
+
+/// The suffixes of files: keys and lengths of a portion, pairs of a partition, and the list of what is dropped.
+const KEYS: &str = "keys";
+const LENGTHS: &str = "lengths";
+const PAIRS: &str = "pairs";
+const DROPPED: &str = "dropped";
+
+/// Notes that the clusters are known.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Clustered {
+    pub found: Found,
+}
+
+/// Begins the files with the keys of a portion, if near-duplicates are dropped.
+pub(super) fn key_file(job: &Job, number: u64) -> Result<Option<KeyFile>> {
+    let path = |suffix| job.path(Round::Clean, number, suffix);
+    let options = &job.options.near;
+    options.dedup_near.then(|| KeyFile::create(options, &path(KEYS), &path(LENGTHS))).transpose()
+}
+
+/// Writes the pairs of consecutive partitions of the keys. `cleaned` is what is noted of all portions.
+pub(super) fn write_all_pairs(
+    job: &Job,
+    cleaned: &[Cleaned],
+    partitions: std::ops::Range<usize>,
+    memory: u64,
+    mut tick: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let hashes = |(number, marker): (u64, &Cleaned)| {
+        let path = job.path(Round::Clean, number, KEYS);
+        let sizes = marker.near.clone().ok_or_else(|| damaged(&path))?;
+        Ok(Hashes { path, size: sizes.keys, runs: sizes.runs })
+    };
+    let portions = (0..).zip(cleaned).map(hashes).collect::<Result<Vec<_>>>()?;
+    let both = |first, later| (first, later);
+    repeats(&portions, partitions, memory, both, |partition, mut pairs| {
+        tick()?;
+        pairs.dedup();
+        write_pairs(&job.path(Round::Compare, partition as u64, PAIRS), &pairs)
+    })
+}
+
+/// Finds the clusters of all pairs, and writes the list of the documents that are dropped.
+pub(super) fn cluster(job: &Job, mut tick: impl FnMut(u64) -> Result<()>) -> Result<()> {
+    let mut clusters = Clusters::default();
+    for partition in 0..job.total(Round::Compare) {
+        tick(partition)?;
+        let path = job.path(Round::Compare, partition, PAIRS);
+        for (first, later) in read_pairs(&path)?.ok_or_else(|| missing(&path))? {
+            clusters.join(first, later)?;
+        }
+    }
+    let mut is_gone = clusters.none();
+    for partition in 0..job.total(Round::Compare) {
+        let duplicates = list(job.marker_path(Round::Compare, partition))?.read(&(0..u64::MAX))?;
+        duplicates.into_iter().for_each(|place| clusters.mark(place, &mut is_gone));
+    }
+    let keep = job.options.near.dedup_near_keep;
+    let (mut portion, mut lengths) = (None, Vec::new());
+    let length = |(of, number)| {
+        if portion.replace(of) != Some(of) {
+            let marker: Cleaned = job.marker(Round::Clean, u64::from(of))?;
+            let size = marker.near.unwrap_or_default().lengths;
+            lengths = read_lengths(&job.path(Round::Clean, u64::from(of), LENGTHS), size)?;
+        }
+        lengths.get(number as usize).copied().ok_or_else(|| damaged(&job.path(Round::Clean, u64::from(of), LENGTHS)))
+    };
+    let (dropped, found) = clusters.resolve(&is_gone, keep, length)?;
+    write_list(&job.path(Round::Cluster, 0, DROPPED), &dropped)?;
+    job.mark(Round::Cluster, 0, &Clustered { found })
+}
+
+/// Returns the list of the near-duplicates that are dropped, and what is known of the clusters, if there are any.
+pub(super) fn dropped(job: &Job) -> Result<Option<(List, Found)>> {
+    if !job.options.near.dedup_near {
+        return Ok(None);
+    }
+    let marker: Clustered = job.marker(Round::Cluster, 0)?;
+    Ok(Some((list(job.path(Round::Cluster, 0, DROPPED))?, marker.found)))
+}
+
+/// Returns the report about the clusters, with the texts that are noted of all portions.
+pub(super) fn report(job: &Job, finished: &[Finished]) -> Result<Option<NearClusters>> {
+    if !job.options.near.dedup_near {
+        return Ok(None);
+    }
+    let marker: Clustered = job.marker(Round::Cluster, 0)?;
+    let texts: HashMap<_, _> = finished.iter().flat_map(|marker| marker.shown.iter().cloned()).collect();
+    Ok(Some(marker.found.report(&texts)))
+}
+
+/// Describes the list at `path`. It may be missing because another task has completed the corpus meanwhile.
+pub(super) fn list(path: PathBuf) -> Result<List> {
+    let size = size(&path)?.ok_or_else(|| missing(&path))?;
+    List::new(&path, size)
+}
+
+fn missing(path: &std::path::Path) -> Error {
+    Error::io("cannot read", path, ErrorKind::NotFound.into())
+}
