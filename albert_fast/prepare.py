@@ -53,6 +53,7 @@ def prepare_text(  # noqa: D417 - the options describe themselves
     dedup_near_shingle: int = PrepareOptions.dedup_near_shingle,
     dedup_near_bands: int = PrepareOptions.dedup_near_bands,
     dedup_near_rows: int = PrepareOptions.dedup_near_rows,
+    dedup_near_threshold: float | None = PrepareOptions.dedup_near_threshold,
     eval_fraction: float = PrepareOptions.eval_fraction,
     eval_output: str | os.PathLike[str] | None = PrepareOutput.eval_output,
     num_shards: int | None = PrepareOutput.num_shards,

@@ -175,6 +175,15 @@ class PrepareOptions(Stage):
         low=1,
         high=256,
     )
+    dedup_near_threshold: float | None = option(
+        None,
+        "Of documents that share a band, join only those with at least this similarity, estimated from all hashes.",
+        FILTERS,
+        metavar="FRACTION",
+        low=0,
+        high=1,
+        above=True,
+    )
     eval_fraction: float = option(
         0.0,
         "Fraction of the documents to hold out for evaluation. A hash of its text decides whether a document is "

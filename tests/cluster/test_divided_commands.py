@@ -102,6 +102,7 @@ class TestSizes:
             ({}, 1536, 3),
             ({"dedup_memory": 2000}, 3024, 3),
             ({"dedup_documents": False}, 1024, 1),
+            ({"dedup_near": True, "dedup_documents": False}, 1536, 4),
         ):
             chosen = prepared(preparing, **more)
             assert (known.memory(chosen, 2), known.rounds(chosen)) == (memory * MIB, rounds)
@@ -258,7 +259,9 @@ class TestDryRun:
     def no_slurm(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(jobs, "_run", None)
 
-    @pytest.mark.parametrize(("flags", "rounds", "memory"), [([], 3, 2048), (["--no-dedup-documents"], 1, 1536)])
+    @pytest.mark.parametrize(
+        ("flags", "rounds", "memory"), [([], 3, 2048), (["--no-dedup-documents"], 1, 1536), (["--dedup-near"], 4, 2048)]
+    )
     def test_prepare_text(self, corpus: Path, command: Command, flags: list[str], rounds: int, memory: int) -> None:
         words = ["prepare-text", corpus, "--output", "out", "--shard-size", 256, "--num-tasks", 8, *flags]
         (task, finish), submits = self.jobs(command, *words)

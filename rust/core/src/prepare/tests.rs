@@ -309,3 +309,73 @@ fn an_interrupted_run_leaves_nothing() {
         }
     }
 }
+
+/// Sentences of which some are replaced: near-duplicates of each other.
+fn similar(number: usize, edits: &[usize]) -> String {
+    let sentence = |at: usize| {
+        let text = if edits.contains(&at) { "changed" } else { "written" };
+        format!("Sentence {at} of document {number} is {text} for number {number} only.")
+    };
+    (0..30).map(sentence).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn near_duplicates() {
+    let documents =
+        [similar(1, &[]), similar(2, &[]), similar(1, &[7]), similar(1, &[]), similar(2, &[1, 2]), similar(3, &[])];
+    let mut case = Case::new(&[("a.jsonl", &documents.iter().map(|it| json_line(it)).collect::<String>())]);
+    assert_eq!(case.run().unwrap().kept.documents, 5);
+    case.options.near.dedup_near = true;
+    let summary = case.run().unwrap();
+    assert_eq!((summary.counts.duplicate_documents, summary.counts.near_duplicate_documents), (1, 2));
+    let kept = [0, 1, 5].map(|at: usize| documents[at].replace(". ", ".\n") + "\n\n").concat();
+    assert_eq!(case.text(), kept);
+    assert_eq!(names(case.directory.path()), ["corpus.txt", "in"]);
+    let report = summary.near_clusters.unwrap();
+    assert_eq!((report.clusters, report.documents), (2, 4));
+    assert!(report.largest[0].kept.starts_with("Sentence 0 of document 1 is written"));
+    case.options.dedup_documents = false;
+    let summary = case.run().unwrap();
+    assert_eq!(summary.counts.near_duplicate_documents, 3, "the same document is one, too");
+    assert_eq!(case.text(), kept);
+    case.dry_run = true;
+    fs::remove_file(case.output()).unwrap();
+    let summary = case.run().unwrap();
+    assert_eq!(summary.samples[&Reason::NearDuplicateDocuments].len(), 3);
+    assert_eq!(names(case.directory.path()), ["in"]);
+}
+
+#[test]
+fn near_duplicates_for_any_threads_and_memory() {
+    let mut case = Case::new(&[("a.jsonl", &many_documents()), ("b.txt", "Last of all. It ends.")]);
+    case.options.dedup_lines = true;
+    case.options.eval_fraction = 0.1;
+    case.options.near.dedup_near = true;
+    case.options.near.dedup_near_shingle = 2;
+    let mut wanted = None;
+    for (threads, memory) in [(1, 512), (2, 1), (4, 1), (3, 512)] {
+        case.options.dedup_memory = memory;
+        let summary = case.run_with(threads, None, &mut NoProgress).unwrap();
+        assert!(summary.counts.near_duplicate_documents > 100, "{:?}", summary.counts);
+        let held_out = fs::read_to_string(case.directory.path().join("eval-corpus.txt")).unwrap();
+        let found = (case.text(), held_out, summary.counts, summary.near_clusters);
+        assert!(*wanted.get_or_insert(found.clone()) == found, "{threads} threads, {memory} MiB");
+    }
+}
+
+#[test]
+fn an_interrupted_search_for_near_duplicates() {
+    struct At(&'static str);
+    impl Progress for At {
+        fn report(&mut self, stage: &'static str, _: &'static str, _: u64, _: u64) -> bool {
+            stage != self.0
+        }
+    }
+    let mut case = Case::new(&[("a.jsonl", &many_documents())]);
+    case.options.near.dedup_near = true;
+    for stage in ["finding near-duplicates", "dropping near-duplicates"] {
+        let error = case.run_with(2, None, &mut At(stage)).unwrap_err();
+        assert_eq!(error.to_string(), "stopped; nothing was written; run the same command again to start over");
+        assert_eq!(names(case.directory.path()), ["in"]);
+    }
+}

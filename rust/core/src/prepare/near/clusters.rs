@@ -1,14 +1,15 @@
 //! Joins near-duplicates to clusters, and decides which document of each cluster is kept.
 //!
 //! A cluster is a connected component: if A and B are near-duplicates, and B and C, then A, B and C are in one. Memory is
-//! taken only for documents in clusters, about 50 bytes each.
+//! taken only for documents in clusters, up to 50 bytes each.
 
 use std::collections::{HashMap, HashSet};
 
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use super::options::KeepRule;
+use super::keys::Column;
+use super::options::{KeepRule, NearOptions};
 use crate::prepare::hashes::Place;
 use crate::{Error, Result};
 
@@ -25,6 +26,8 @@ pub(in crate::prepare) struct Clusters {
     places: Vec<Place>,
     /// For each document the position of one of the same cluster. It is the document itself if it stands for the cluster.
     parents: Vec<u32>,
+    /// The sketches of all documents, if similarities are checked.
+    sketches: Vec<u8>,
 }
 
 /// A cluster in a report.
@@ -73,6 +76,51 @@ fn hash(place: Place) -> u64 {
 }
 
 impl Clusters {
+    /// Joins all pairs that `pairs` passes on. It is called twice if similarities are checked, with the sketches of each
+    /// portion, which `sketches` returns.
+    ///
+    /// # Errors
+    /// If too many documents are in clusters; the errors of `pairs`; if sketches cannot be read.
+    pub fn of(
+        options: &NearOptions,
+        mut pairs: impl FnMut(&mut dyn FnMut(Place, Place) -> Result<()>) -> Result<()>,
+        mut sketches: impl FnMut(u32) -> Result<Column>,
+    ) -> Result<Self> {
+        let mut clusters = Self::default();
+        let Some(least) = options.least_equal() else {
+            pairs(&mut |first, later| clusters.join(first, later))?;
+            return Ok(clusters);
+        };
+        pairs(&mut |first, later| {
+            clusters.number(first)?;
+            clusters.number(later).map(drop)
+        })?;
+        clusters.load(options.hashes(), &mut sketches)?;
+        pairs(&mut |first, later| {
+            if clusters.equal(options.hashes(), first, later) >= least { clusters.join(first, later) } else { Ok(()) }
+        })?;
+        clusters.sketches = Vec::new();
+        Ok(clusters)
+    }
+
+    /// Reads the sketches of all documents.
+    fn load(&mut self, width: usize, mut sketches: impl FnMut(u32) -> Result<Column>) -> Result<()> {
+        self.sketches.resize(self.places.len() * width, 0);
+        let all = &mut self.sketches;
+        in_order(&self.places, &mut sketches, |number, sketch| {
+            all[number as usize * width..][..width].copy_from_slice(sketch);
+        })
+    }
+
+    /// Returns how many bytes of two sketches are equal.
+    fn equal(&self, width: usize, one: Place, other: Place) -> usize {
+        let [one, other] = [one, other].map(|place| {
+            let start = self.find(place).map_or(0, |number| number as usize * width);
+            &self.sketches[start..start + width]
+        });
+        one.iter().zip(other).filter(|(a, b)| a == b).count()
+    }
+
     /// Joins the clusters of two documents.
     ///
     /// # Errors
@@ -130,29 +178,29 @@ impl Clusters {
     }
 
     /// Returns the documents that are dropped, ascending, and what is known of the clusters. `is_gone` marks documents that
-    /// are dropped for another reason, and do not count. `length` returns how many characters a document has; it is
-    /// called for [`KeepRule::Longest`] in the order of the input.
+    /// are dropped for another reason, and do not count. `lengths` returns the numbers of characters of the documents of a
+    /// portion; it is called for [`KeepRule::Longest`].
     ///
     /// # Errors
-    /// Those of `length`.
+    /// If the lengths cannot be read.
     pub fn resolve(
         mut self,
         is_gone: &[bool],
         keep: KeepRule,
-        mut length: impl FnMut(Place) -> Result<u32>,
+        mut lengths: impl FnMut(u32) -> Result<Column>,
     ) -> Result<(Vec<Place>, Found)> {
         self.numbers = HashTable::new();
         let roots: Vec<u32> = (0..self.parents.len() as u32).map(|number| self.root(number)).collect();
         let Self { places, .. } = self;
-        let mut order: Vec<u32> = (0..places.len() as u32).filter(|&number| !is_gone[number as usize]).collect();
-        let mut lengths = Vec::new();
+        let mut known: Vec<u32> = Vec::new();
         if keep == KeepRule::Longest {
-            order.sort_unstable_by_key(|&number| places[number as usize]);
-            lengths.resize(places.len(), 0);
-            for &number in &order {
-                lengths[number as usize] = length(places[number as usize])?;
-            }
+            known.resize(places.len(), 0);
+            in_order(&places, &mut lengths, |number, length| {
+                known[number as usize] = length.try_into().map_or(0, u32::from_le_bytes);
+            })?;
         }
+        let lengths = known;
+        let mut order: Vec<u32> = (0..places.len() as u32).filter(|&number| !is_gone[number as usize]).collect();
         order.sort_unstable_by_key(|&number| (roots[number as usize], places[number as usize]));
         let (mut dropped, mut found) = (Vec::new(), Found::default());
         for members in order.chunk_by(|&one, &next| roots[one as usize] == roots[next as usize]) {
@@ -172,6 +220,26 @@ impl Clusters {
         dropped.sort_unstable();
         Ok((dropped, found))
     }
+}
+
+/// Calls `each` with the position of each of `places` and its bytes in the column of its portion, in the order of the
+/// input.
+fn in_order(
+    places: &[Place],
+    columns: &mut impl FnMut(u32) -> Result<Column>,
+    mut each: impl FnMut(u32, &[u8]),
+) -> Result<()> {
+    let mut order: Vec<u32> = (0..places.len() as u32).collect();
+    order.sort_unstable_by_key(|&number| places[number as usize]);
+    let of_portion = |&one: &u32, &next: &u32| places[one as usize].0 == places[next as usize].0;
+    for numbers in order.chunk_by(of_portion) {
+        let Some(&first) = numbers.first() else { continue };
+        let mut column = columns(places[first as usize].0)?;
+        for &number in numbers {
+            each(number, column.get(places[number as usize].1)?);
+        }
+    }
+    Ok(())
 }
 
 impl Found {
@@ -221,6 +289,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::prepare::near::KeySizes;
 
     /// The components by repeated relabeling.
     fn components(count: u32, pairs: &[(u32, u32)]) -> Vec<u32> {
@@ -254,8 +323,16 @@ mod tests {
             let mut is_gone = clusters.none();
             (0..30).filter(|&number| gone[number as usize]).for_each(|number| clusters.mark(place(number), &mut is_gone));
             let keep = if longest { KeepRule::Longest } else { KeepRule::First };
-            let length = |(portion, number): Place| Ok(lengths[(7 * portion + number) as usize]);
-            let (dropped, found) = clusters.resolve(&is_gone, keep, length).unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let columns = |portion: u32| {
+                let lengths = lengths.iter().skip(7 * portion as usize).take(7);
+                let bytes: Vec<u8> = lengths.flat_map(|length| length.to_le_bytes()).collect();
+                let path = directory.path().join(format!("{portion}.keys"));
+                std::fs::write(path.with_extension("lengths"), &bytes).unwrap();
+                let sizes = KeySizes { lengths: bytes.len() as u64, ..KeySizes::default() };
+                Ok(crate::prepare::near::keys::lengths(&path, &sizes))
+            };
+            let (dropped, found) = clusters.resolve(&is_gone, keep, columns).unwrap();
 
             let labels = components(30, &pairs);
             let (mut wanted, mut sizes) = (Vec::new(), Vec::new());

@@ -1,6 +1,6 @@
-//! Writes what near-duplicates are found by: the keys of each document's bands, and its length.
+//! Writes and reads what near-duplicates are found by: the keys of each document's bands, its hashes and its length.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -17,16 +17,26 @@ const RUN: usize = 1 << 20;
 const PENDING: usize = 4 << 20;
 /// The number of documents whose keys are computed at a time at most.
 const DOCUMENTS: usize = 1 << 14;
+/// The suffixes of the files next to that of the keys.
+const LENGTHS: &str = "lengths";
+const SKETCHES: &str = "sketches";
 /// The size in bytes of a length.
-const LENGTH: usize = 4;
+pub(super) const LENGTH: usize = 4;
+/// The number of bytes of a column that are read at a time.
+const CHUNK: usize = if cfg!(test) { 20 } else { 4 << 20 };
 
-/// The files with the keys and the lengths of the documents of a portion, which are being written. A length is a number of
-/// characters, 4 bytes little-endian. It is written only if it decides which document is kept.
+/// The files with what is known of the documents of a portion, which are being written: the keys, and if they are needed,
+/// the lengths and the sketches. A length is a number of characters, 4 bytes little-endian. It decides which document is
+/// kept. A sketch is the last byte of each hash. The similarity of two documents is estimated from them.
 pub(in crate::prepare) struct KeyFile {
     hash: MinHash,
     keys: HashFile,
     lengths: Option<AtomicFile>,
     lengths_size: u64,
+    sketches: Option<AtomicFile>,
+    sketches_size: u64,
+    /// The number of bytes of a sketch.
+    width: usize,
     /// The text of documents whose keys are still to be computed, and their ends in it.
     pending: String,
     ends: Vec<usize>,
@@ -41,20 +51,42 @@ pub(in crate::prepare) struct KeySizes {
     pub runs: Vec<Vec<u32>>,
     /// The size of the file with the lengths.
     pub lengths: u64,
+    /// The size of the file with the sketches.
+    pub sketches: u64,
+}
+
+/// Returns the path of the file next to that of the keys with another suffix.
+fn beside(keys: &Path, suffix: &str) -> PathBuf {
+    keys.with_extension(suffix)
+}
+
+/// Returns a reader of the lengths that were written next to `keys`.
+pub(in crate::prepare) fn lengths(keys: &Path, sizes: &KeySizes) -> Column {
+    Column::new(beside(keys, LENGTHS), sizes.lengths, LENGTH)
+}
+
+/// Returns a reader of the sketches that were written next to `keys`.
+pub(in crate::prepare) fn sketches(keys: &Path, sizes: &KeySizes, options: &NearOptions) -> Column {
+    Column::new(beside(keys, SKETCHES), sizes.sketches, options.hashes())
 }
 
 impl KeyFile {
-    /// Begins the files of `keys` and `lengths`.
+    /// Begins the file `keys`, and those next to it.
     ///
     /// # Errors
     /// [`crate::Error::Io`].
-    pub fn create(options: &NearOptions, keys: &Path, lengths: &Path) -> Result<Self> {
-        let lengths = (options.dedup_near_keep == KeepRule::Longest).then(|| create(lengths)).transpose()?;
+    pub fn create(options: &NearOptions, keys: &Path) -> Result<Self> {
+        let create = |is_needed: bool, suffix| is_needed.then(|| create(&beside(keys, suffix))).transpose();
+        let lengths = create(options.dedup_near_keep == KeepRule::Longest, LENGTHS)?;
+        let sketches = create(options.dedup_near_threshold.is_some(), SKETCHES)?;
         Ok(Self {
             hash: MinHash::new(options),
             keys: HashFile::with_runs(keys, RUN)?,
             lengths,
             lengths_size: 0,
+            sketches,
+            sketches_size: 0,
+            width: options.hashes(),
             pending: String::new(),
             ends: Vec::new(),
         })
@@ -73,11 +105,21 @@ impl KeyFile {
     fn flush(&mut self) -> Result<()> {
         let (hash, pending, ends) = (&self.hash, &self.pending, &self.ends);
         let document = |at: usize| &pending[at.checked_sub(1).map_or(0, |before| ends[before])..ends[at]];
-        let keys: Vec<_> = (0..ends.len())
+        let has_sketches = self.sketches.is_some();
+        let keys: Vec<(Vec<u128>, Vec<u8>)> = (0..ends.len())
             .into_par_iter()
-            .map_init(Buffers::default, |buffers, at| hash.keys(document(at), buffers))
+            .map_init(Buffers::default, |buffers, at| {
+                let keys = hash.keys(document(at), buffers);
+                (keys, if has_sketches { buffers.sketch().collect() } else { Vec::new() })
+            })
             .collect();
-        keys.iter().try_for_each(|keys| self.keys.push(keys))?;
+        keys.iter().try_for_each(|(keys, _)| self.keys.push(keys))?;
+        if let Some(file) = &mut self.sketches {
+            let bytes: Vec<u8> = keys.into_iter().flat_map(|(_, sketch)| sketch).collect();
+            debug_assert_eq!(bytes.len(), ends.len() * self.width);
+            file.write(&bytes)?;
+            self.sketches_size += bytes.len() as u64;
+        }
         if let Some(file) = &mut self.lengths {
             let length = |at| u32::try_from(document(at).chars().count()).unwrap_or(u32::MAX);
             let lengths: Vec<_> = (0..ends.len()).into_par_iter().map(length).collect();
@@ -99,21 +141,66 @@ impl KeyFile {
     pub fn commit(mut self) -> Result<KeySizes> {
         self.flush()?;
         let (keys, runs) = self.keys.commit()?;
-        if let Some(file) = self.lengths {
+        for file in [self.lengths, self.sketches].into_iter().flatten() {
             file.commit()?;
         }
-        Ok(KeySizes { keys, runs, lengths: self.lengths_size })
+        Ok(KeySizes { keys, runs, lengths: self.lengths_size, sketches: self.sketches_size })
     }
 }
 
-/// Reads the lengths of documents from the file at `path`, which has `size` bytes.
-///
-/// # Errors
-/// If it cannot be read.
-pub(in crate::prepare) fn read_lengths(path: &Path, size: u64) -> Result<Vec<u32>> {
-    if !size.is_multiple_of(LENGTH as u64) {
-        return Err(damaged(path));
+/// A file with the same number of bytes for each document. It is read in chunks.
+pub(in crate::prepare) struct Column {
+    path: PathBuf,
+    size: u64,
+    width: usize,
+    /// Where `bytes` begin.
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Column {
+    fn new(path: PathBuf, size: u64, width: usize) -> Self {
+        Self { path, size, width, start: 0, bytes: Vec::new() }
     }
-    let bytes = range(path, size, 0, size)?;
-    Ok(bytes.chunks_exact(LENGTH).map(|bytes| bytes.try_into().map_or(0, u32::from_le_bytes)).collect())
+
+    /// Returns the bytes of a document. Meant for ascending numbers.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or has no such document.
+    pub fn get(&mut self, document: u32) -> Result<&[u8]> {
+        let at = u64::from(document) * self.width as u64;
+        let end = at + self.width as u64;
+        if end > self.size {
+            return Err(damaged(&self.path));
+        }
+        if at < self.start || end > self.start + self.bytes.len() as u64 {
+            let length = ((CHUNK / self.width).max(1) * self.width) as u64;
+            self.bytes = range(&self.path, self.size, at, length.min(self.size - at))?;
+            self.start = at;
+        }
+        let at = (at - self.start) as usize;
+        Ok(&self.bytes[at..at + self.width])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_read_in_chunks() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("column");
+        let bytes: Vec<u8> = (0..90).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        for width in [1, 3, 7, 30] {
+            let mut column = Column::new(path.clone(), 90, width);
+            let count = 90 / width;
+            for document in (0..count).chain([0, 2, 1]) {
+                assert_eq!(column.get(document as u32).unwrap(), &bytes[document * width..][..width]);
+            }
+            assert!(column.get(count as u32).is_err());
+        }
+        assert!(Column::new(path, 100, 50).get(1).unwrap_err().to_string().contains("is damaged"));
+    }
 }

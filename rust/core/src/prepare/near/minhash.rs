@@ -30,9 +30,16 @@ pub(super) struct Buffers {
     bytes: Vec<u8>,
 }
 
+impl Buffers {
+    /// The last byte of each hash of the document whose keys were computed last.
+    pub fn sketch(&self) -> impl Iterator<Item = u8> + '_ {
+        self.smallest.iter().map(|&hash| hash as u8)
+    }
+}
+
 impl MinHash {
     pub fn new(options: &NearOptions) -> Self {
-        let count = (options.dedup_near_bands * options.dedup_near_rows) as u64;
+        let count = options.hashes() as u64;
         let factor = |number| {
             let a = xxh3_64_with_seed(b"a", number) % (P - 1) + 1;
             let b = xxh3_64_with_seed(b"b", number) % P;
@@ -42,7 +49,7 @@ impl MinHash {
         Self { factors, rows: options.dedup_near_rows, shingle: options.dedup_near_shingle }
     }
 
-    /// Returns the key of each band of `text`, or nothing if it has no words.
+    /// Returns the key of each band of `text`, or nothing if it has no words. Its hashes are then in `buffers`.
     pub fn keys(&self, text: &str, buffers: &mut Buffers) -> Vec<u128> {
         let Buffers { shingles, smallest, bytes } = buffers;
         smallest.clear();

@@ -21,26 +21,13 @@ use std::path::{Path, PathBuf};
 
 pub(super) use self::clusters::{Clusters, Found};
 pub use self::clusters::{NearClusters, SampledCluster};
-pub(super) use self::keys::{KeyFile, KeySizes, read_lengths};
+pub(super) use self::keys::{KeyFile, KeySizes, lengths, sketches};
 use self::options::NearOptions;
 use super::hashes::{Hashes, PARTITIONS, Place, repeats};
 use crate::{Error, Result};
 
-/// Joins the documents of `portions` that share a key, as far as the keys of all partitions are here.
-///
-/// `memory` is the number of bytes for keys. `tick` gets the number of the partition.
-///
-/// # Errors
-/// If a file cannot be read, and the errors of `tick`.
-fn join(portions: &[Hashes], memory: u64, mut tick: impl FnMut(usize) -> Result<()>) -> Result<Clusters> {
-    let mut clusters = Clusters::default();
-    let both = |first, later| (first, later);
-    repeats(portions, 0..PARTITIONS, memory, both, |partition, pairs| {
-        tick(partition)?;
-        pairs.into_iter().try_for_each(|(first, later)| clusters.join(first, later))
-    })?;
-    Ok(clusters)
-}
+/// The file with the keys.
+const KEYS: &str = "near.keys";
 
 /// Documents on disk whose near-duplicates are to be found when there are no more.
 pub(super) struct Near {
@@ -78,7 +65,7 @@ impl Near {
         let path = |name| directory.path().join(name);
         let spool = File::create(path("spool")).map(BufWriter::new).map_err(error)?;
         let spool = zstd::stream::write::Encoder::new(spool, 1).map_err(error)?;
-        let keys = KeyFile::create(options, &path("keys"), &path("lengths"))?;
+        let keys = KeyFile::create(options, &path(KEYS))?;
         Ok(Self { directory, options: options.clone(), memory, spool, keys, documents: 0 })
     }
 
@@ -116,19 +103,21 @@ impl Near {
         let error = |source| Error::io("cannot write", directory.path(), source);
         spool.finish().and_then(|mut file| file.flush()).map_err(error)?;
         let sizes = keys.commit()?;
-        let hashes = [Hashes { path: directory.path().join("keys"), size: sizes.keys, runs: sizes.runs }];
-        let total = PARTITIONS as u64;
-        let finding = |done: usize| tick("finding near-duplicates", "partitions", done as u64, total);
-        let clusters = join(&hashes, memory, finding)?;
-        crate::files::atomic::remove(&hashes[0].path)?;
-        let lengths = match options.dedup_near_keep {
-            options::KeepRule::First => Vec::new(),
-            options::KeepRule::Longest => read_lengths(&directory.path().join("lengths"), sizes.lengths)?,
+        let path = directory.path().join(KEYS);
+        let hashes = [Hashes { path: path.clone(), size: sizes.keys, runs: sizes.runs.clone() }];
+        let pairs = |join: &mut dyn FnMut(Place, Place) -> Result<()>| {
+            let both = |first, later| (first, later);
+            repeats(&hashes, 0..PARTITIONS, memory, both, |partition, pairs| {
+                tick("finding near-duplicates", "partitions", partition as u64, PARTITIONS as u64)?;
+                pairs.into_iter().try_for_each(|(first, later)| join(first, later))
+            })
         };
+        let clusters = Clusters::of(&options, pairs, |_| Ok(sketches(&path, &sizes, &options)))?;
+        crate::files::atomic::remove(&path)?;
         let is_gone = clusters.none();
-        let length = |(_, number): Place| Ok(lengths.get(number as usize).copied().unwrap_or_default());
-        let (dropped, found) = clusters.resolve(&is_gone, options.dedup_near_keep, length)?;
-        drop((lengths, is_gone));
+        let lengths = |_| Ok(lengths(&path, &sizes));
+        let (dropped, found) = clusters.resolve(&is_gone, options.dedup_near_keep, lengths)?;
+        drop(is_gone);
         let shown = found.shown();
         let mut reader = Spool::open(directory.path().join("spool"))?;
         let mut next = dropped.iter().peekable();

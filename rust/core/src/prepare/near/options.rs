@@ -21,7 +21,7 @@ pub enum KeepRule {
 }
 
 /// Whether and how to find near-duplicates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NearOptions {
     /// Whether to drop near-duplicates.
@@ -34,6 +34,8 @@ pub struct NearOptions {
     pub dedup_near_bands: usize,
     /// The number of hashes in a band.
     pub dedup_near_rows: usize,
+    /// The least similarity of two documents that share a band, as all their hashes estimate it. `None` accepts all.
+    pub dedup_near_threshold: Option<f64>,
 }
 
 impl Default for NearOptions {
@@ -45,6 +47,7 @@ impl Default for NearOptions {
             dedup_near_shingle: 5,
             dedup_near_bands: 14,
             dedup_near_rows: 8,
+            dedup_near_threshold: None,
         }
     }
 }
@@ -71,7 +74,15 @@ impl NearOptions {
         if !self.dedup_near && self.dedup_near_keep != defaults.dedup_near_keep {
             return Err(without_effect("dedup_near_keep"));
         }
-        let hashes = self.dedup_near_bands * self.dedup_near_rows;
+        if let Some(threshold) = self.dedup_near_threshold {
+            if !(threshold > 0.0 && threshold <= 1.0) {
+                return Err(Error::rule("dedup_near_threshold", "a number above 0 and at most 1", threshold));
+            }
+            if !self.dedup_near {
+                return Err(without_effect("dedup_near_threshold"));
+            }
+        }
+        let hashes = self.hashes();
         if hashes > MOST_HASHES {
             let reason = format!(
                 "dedup_near_bands={} times dedup_near_rows={} are {hashes} hashes, more than {MOST_HASHES}; pass fewer \
@@ -81,6 +92,20 @@ impl NearOptions {
             return Err(Error::conflict("dedup_near_bands", reason));
         }
         Ok(())
+    }
+
+    /// The number of hashes of a document.
+    pub(super) fn hashes(&self) -> usize {
+        self.dedup_near_bands * self.dedup_near_rows
+    }
+
+    /// Returns how many hashes of two documents must be equal in their last byte, if their similarity is checked.
+    pub(super) fn least_equal(&self) -> Option<usize> {
+        self.dedup_near_threshold.map(|threshold| {
+            // Of the hashes that are not equal, one in 256 has the same last byte.
+            let fraction = threshold + (1.0 - threshold) / 256.0;
+            (fraction * self.hashes() as f64).ceil() as usize
+        })
     }
 }
 
@@ -107,6 +132,13 @@ mod tests {
         assert_eq!(
             error(|it| it.dedup_near_rows = 257),
             "dedup_near_rows must be a whole number from 1 to 256, got 257"
+        );
+        for threshold in [0.0, -1.0, 1.5, f64::NAN] {
+            let options = NearOptions { dedup_near: true, dedup_near_threshold: Some(threshold), ..NearOptions::default() };
+            assert!(options.check().is_err_and(|it| it.facts().option == Some("dedup_near_threshold")));
+        }
+        assert!(
+            error(|it| (it.dedup_near, it.dedup_near_threshold) = (false, Some(0.8))).contains("`dedup_near_threshold` has")
         );
         assert_eq!(
             error(|it| (it.dedup_near_bands, it.dedup_near_rows) = (256, 17)),

@@ -28,7 +28,21 @@ fn options(shingle: usize, bands: usize, rows: usize, keep: KeepRule) -> NearOpt
         dedup_near_shingle: shingle,
         dedup_near_bands: bands,
         dedup_near_rows: rows,
+        dedup_near_threshold: None,
     }
+}
+
+/// Whether two documents are joined when they share a band, by the hashes of both.
+fn is_similar(one: &str, other: &str, options: &NearOptions) -> bool {
+    let Some(threshold) = options.dedup_near_threshold else { return true };
+    let hashes = |text: &str| {
+        let mut buffers = Buffers::default();
+        MinHash::new(options).keys(text, &mut buffers);
+        buffers.sketch().collect::<Vec<_>>()
+    };
+    let (one, other) = (hashes(one), hashes(other));
+    let equal = one.iter().zip(&other).filter(|(a, b)| a == b).count() as f64 / one.len() as f64;
+    (equal - 1.0 / 256.0) / (1.0 - 1.0 / 256.0) >= threshold - 1e-9
 }
 
 /// What is kept, according to the obvious method: the positions of the documents.
@@ -37,9 +51,11 @@ fn expected(documents: &[String], options: &NearOptions) -> Vec<usize> {
     let keys: Vec<_> = documents.iter().map(|text| hash.keys(text, &mut Buffers::default())).collect();
     let mut labels: Vec<usize> = (0..documents.len()).collect();
     for one in 0..documents.len() {
-        for other in 0..one {
-            if keys[one].iter().zip(&keys[other]).any(|(a, b)| a == b) {
-                let (from, to) = (labels[one], labels[other]);
+        for (band, key) in keys[one].iter().enumerate() {
+            // The similarity to the first document of the band counts.
+            let Some(first) = (0..one).find(|&other| keys[other].get(band) == Some(key)) else { continue };
+            if is_similar(&documents[one], &documents[first], options) {
+                let (from, to) = (labels[one], labels[first]);
                 labels.iter_mut().filter(|it| **it == from).for_each(|it| *it = to);
             }
         }
@@ -109,11 +125,12 @@ proptest! {
         documents in prop::collection::vec(document(), 0..25),
         (shingle, bands, rows) in (1..6_usize, 1..6_usize, 1..4_usize),
         longest: bool,
+        threshold in prop::option::of(0.05..1.0),
         memory in prop_oneof![1..4000_u64, Just(1 << 20)],
         threads in 1..5_usize,
     ) {
         let keep = if longest { KeepRule::Longest } else { KeepRule::First };
-        let options = options(shingle, bands, rows, keep);
+        let options = NearOptions { dedup_near_threshold: threshold, ..options(shingle, bands, rows, keep) };
         let (kept, report) = found(&documents, &options, memory, threads);
         prop_assert_eq!(&kept, &expected(&documents, &options));
         prop_assert_eq!(report.documents - report.clusters, (documents.len() - kept.len()) as u64);
@@ -134,6 +151,24 @@ fn the_report_shows_the_largest_clusters() {
     let sizes: Vec<_> = report.largest.iter().map(|it| it.documents).collect();
     assert_eq!(sizes, [4, 3, 2]);
     assert_eq!((&report.largest[0].kept, &report.largest[0].dropped), (&text(1, 3), &vec![text(1, 0), text(1, 1)]));
+}
+
+#[test]
+fn a_threshold_keeps_documents_apart() {
+    let one: Vec<_> = (0..100).map(|word| format!("w{word}")).collect();
+    let mut other = one.clone();
+    other[50..70].iter_mut().for_each(|word| word.push('x'));
+    let documents = [one.join(" "), other.join(" ")];
+    // Of 120 words, 80 are in both.
+    let options = options(1, 60, 2, KeepRule::First);
+    let kept = |threshold| {
+        let options = NearOptions { dedup_near_threshold: threshold, ..options.clone() };
+        found(&documents, &options, 1 << 20, 1).0.len()
+    };
+    assert_eq!([None, Some(0.3), Some(0.5), Some(0.85), Some(1.0)].map(kept), [1, 1, 1, 2, 2]);
+    let same = [documents[0].clone(), documents[0].to_uppercase()];
+    let exact = NearOptions { dedup_near_threshold: Some(1.0), ..options };
+    assert_eq!(found(&same, &exact, 1 << 20, 1).0, [0]);
 }
 
 #[test]

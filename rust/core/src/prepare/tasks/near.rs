@@ -15,13 +15,12 @@ use super::lists::{List, write_list};
 use super::markers::{Cleaned, Finished};
 use super::pairs::{read_pairs, write_pairs};
 use crate::files::raw::size;
-use crate::prepare::hashes::{Hashes, damaged, repeats};
-use crate::prepare::near::{Clusters, Found, KeyFile, NearClusters, read_lengths};
+use crate::prepare::hashes::{Hashes, Place, damaged, repeats};
+use crate::prepare::near::{Clusters, Found, KeyFile, KeySizes, NearClusters, lengths, sketches};
 use crate::{Error, Result};
 
-/// The suffixes of files: keys and lengths of a portion, pairs of a partition, and the list of what is dropped.
+/// The suffixes of files: keys of a portion, pairs of a partition, and the list of what is dropped.
 const KEYS: &str = "keys";
-const LENGTHS: &str = "lengths";
 const PAIRS: &str = "pairs";
 const DROPPED: &str = "dropped";
 
@@ -33,9 +32,8 @@ pub(super) struct Clustered {
 
 /// Begins the files with the keys of a portion, if near-duplicates are dropped.
 pub(super) fn key_file(job: &Job, number: u64) -> Result<Option<KeyFile>> {
-    let path = |suffix| job.path(Round::Clean, number, suffix);
     let options = &job.options.near;
-    options.dedup_near.then(|| KeyFile::create(options, &path(KEYS), &path(LENGTHS))).transpose()
+    options.dedup_near.then(|| KeyFile::create(options, &job.path(Round::Clean, number, KEYS))).transpose()
 }
 
 /// Writes the pairs of consecutive partitions of the keys. `cleaned` is what is noted of all portions.
@@ -62,32 +60,39 @@ pub(super) fn write_all_pairs(
 
 /// Finds the clusters of all pairs, and writes the list of the documents that are dropped.
 pub(super) fn cluster(job: &Job, mut tick: impl FnMut(u64) -> Result<()>) -> Result<()> {
-    let mut clusters = Clusters::default();
-    for partition in 0..job.total(Round::Compare) {
-        tick(partition)?;
-        let path = job.path(Round::Compare, partition, PAIRS);
-        for (first, later) in read_pairs(&path)?.ok_or_else(|| missing(&path))? {
-            clusters.join(first, later)?;
+    let options = &job.options.near;
+    let pairs = |join: &mut dyn FnMut(Place, Place) -> Result<()>| {
+        for partition in 0..job.total(Round::Compare) {
+            tick(partition)?;
+            let path = job.path(Round::Compare, partition, PAIRS);
+            for (first, later) in read_pairs(&path)?.ok_or_else(|| missing(&path))? {
+                join(first, later)?;
+            }
         }
-    }
+        Ok(())
+    };
+    let sketches = |portion| {
+        let (path, sizes) = keys(job, portion)?;
+        Ok(sketches(&path, &sizes, options))
+    };
+    let clusters = Clusters::of(options, pairs, sketches)?;
     let mut is_gone = clusters.none();
     for partition in 0..job.total(Round::Compare) {
         let duplicates = list(job.marker_path(Round::Compare, partition))?.read(&(0..u64::MAX))?;
         duplicates.into_iter().for_each(|place| clusters.mark(place, &mut is_gone));
     }
-    let keep = job.options.near.dedup_near_keep;
-    let (mut portion, mut lengths) = (None, Vec::new());
-    let length = |(of, number)| {
-        if portion.replace(of) != Some(of) {
-            let marker: Cleaned = job.marker(Round::Clean, u64::from(of))?;
-            let size = marker.near.unwrap_or_default().lengths;
-            lengths = read_lengths(&job.path(Round::Clean, u64::from(of), LENGTHS), size)?;
-        }
-        lengths.get(number as usize).copied().ok_or_else(|| damaged(&job.path(Round::Clean, u64::from(of), LENGTHS)))
-    };
-    let (dropped, found) = clusters.resolve(&is_gone, keep, length)?;
+    let lengths = |portion| keys(job, portion).map(|(path, sizes)| lengths(&path, &sizes));
+    let (dropped, found) = clusters.resolve(&is_gone, options.dedup_near_keep, lengths)?;
     write_list(&job.path(Round::Cluster, 0, DROPPED), &dropped)?;
     job.mark(Round::Cluster, 0, &Clustered { found })
+}
+
+/// Returns the path of the keys of a portion, and the sizes of its files.
+fn keys(job: &Job, portion: u32) -> Result<(PathBuf, KeySizes)> {
+    let path = job.path(Round::Clean, u64::from(portion), KEYS);
+    let marker: Cleaned = job.marker(Round::Clean, u64::from(portion))?;
+    let sizes = marker.near.ok_or_else(|| damaged(&path))?;
+    Ok((path, sizes))
 }
 
 /// Returns the list of the near-duplicates that are dropped, and what is known of the clusters, if there are any.

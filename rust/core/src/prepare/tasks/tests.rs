@@ -11,6 +11,8 @@ use super::*;
 use crate::NoProgress;
 use crate::prepare::{Outputs, prepare};
 
+mod near;
+
 /// Inputs of several formats with documents that repeat others, in the same file and in others.
 struct Case {
     directory: tempfile::TempDir,
