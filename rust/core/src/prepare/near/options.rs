@@ -110,7 +110,10 @@ impl NearOptions {
 }
 
 fn without_effect(name: &'static str) -> Error {
-    Error::conflict(name, format!("`{name}` has no effect without dedup_near=True; pass dedup_near=True, or no `{name}`"))
+    Error::conflict(
+        name,
+        format!("`{name}` has no effect without dedup_near=True; pass dedup_near=True, or no `{name}`"),
+    )
 }
 
 #[cfg(test)]
@@ -134,11 +137,13 @@ mod tests {
             "dedup_near_rows must be a whole number from 1 to 256, got 257"
         );
         for threshold in [0.0, -1.0, 1.5, f64::NAN] {
-            let options = NearOptions { dedup_near: true, dedup_near_threshold: Some(threshold), ..NearOptions::default() };
+            let options =
+                NearOptions { dedup_near: true, dedup_near_threshold: Some(threshold), ..NearOptions::default() };
             assert!(options.check().is_err_and(|it| it.facts().option == Some("dedup_near_threshold")));
         }
         assert!(
-            error(|it| (it.dedup_near, it.dedup_near_threshold) = (false, Some(0.8))).contains("`dedup_near_threshold` has")
+            error(|it| (it.dedup_near, it.dedup_near_threshold) = (false, Some(0.8)))
+                .contains("`dedup_near_threshold` has")
         );
         assert_eq!(
             error(|it| (it.dedup_near_bands, it.dedup_near_rows) = (256, 17)),

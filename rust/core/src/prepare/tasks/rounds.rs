@@ -82,13 +82,7 @@ pub(super) fn run(
 }
 
 /// Reports how much is done, and whether the work must stop.
-fn report(
-    progress: &mut dyn Progress,
-    stage: &'static str,
-    unit: &'static str,
-    done: u64,
-    total: u64,
-) -> Result<()> {
+fn report(progress: &mut dyn Progress, stage: &'static str, unit: &'static str, done: u64, total: u64) -> Result<()> {
     if progress.report(stage, unit, done, total) { Ok(()) } else { Err(stopped()) }
 }
 
@@ -204,10 +198,16 @@ fn compare(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress)
             Hashes { path, size: marker.hashes_size, runs: marker.runs.clone() }
         };
         let portions: Vec<_> = (0..).zip(&cleaned).map(hashes).collect();
-        repeats(&portions, partitions, memory, |_, later| later, |partition, list| {
-            write(partition as u64, &list)?;
-            tick()
-        })?;
+        repeats(
+            &portions,
+            partitions,
+            memory,
+            |_, later| later,
+            |partition, list| {
+                write(partition as u64, &list)?;
+                tick()
+            },
+        )?;
     }
     Ok(())
 }
@@ -290,7 +290,11 @@ fn write_portion(
     }
     let (shard, eval_shard) = shards.commit()?;
     let [duplicates, near_duplicates] = dropped.each_ref().map(|list| list.len() as u64);
-    job.mark(Round::Write, number, &Finished { shard, eval_shard, duplicates, near_duplicates, shown: texts, found: None })
+    job.mark(
+        Round::Write,
+        number,
+        &Finished { shard, eval_shard, duplicates, near_duplicates, shown: texts, found: None },
+    )
 }
 
 /// Returns those of `numbers` whose files are not there as they are noted.
