@@ -160,7 +160,7 @@ def test_the_documents_are_those_of_one_file(local_tasks: Tasks, tmp_path: Path)
 
 
 def test_near_duplicates_across_tasks(tasks: Tasks, tmp_path: Path, command: Command) -> None:
-    flags = ["--dedup-near", "--dedup-near-keep", "longest", "--dedup-near-bands", 4, "--dedup-near-rows", 40]
+    flags = ["--dedup-near", "--dedup-near-keep", "longest", "--dedup-near-shingle", 2, "--dedup-near-rows", 20]
     options = "--eval-fraction 0.1 --language en"
     one = tmp_path / "one.txt"
     done = command("prepare-text", tasks.inputs, "--output", one, *options.split(), *flags)
@@ -174,12 +174,13 @@ def test_near_duplicates_across_tasks(tasks: Tasks, tmp_path: Path, command: Com
     files = tasks.files()
     found = json.loads(files["prepare-text.summary.json"])
     assert found["near_clusters"] == wanted["near_clusters"]
-    assert found["near_clusters"]["clusters"] > 3
+    assert found["near_clusters"]["clusters"] > 0
+    assert found["counts"]["near_duplicate_documents"] > 20
     assert found["counts"] == wanted["counts"]
     text = b"".join(files[name] for name in sorted(files) if name.startswith("corpus-"))
     assert text == one.read_bytes()
-    assert any("round 3 of 4: list 0 of 1 is complete" in line for line in said) or "round 4 of 4" in said[-1]
-    assert any("round 2 of 4: partitions 0 to 84 of 256 are complete" in line for line in said)
+    assert "round 2 of 4: partitions 0 to 84 of 256 are complete" in "\n".join(said)
+    assert ", round 4 of 4: portion" in said[-1]
 
 
 def test_tasks_at_the_same_time(tasks: Tasks, command: Command) -> None:
