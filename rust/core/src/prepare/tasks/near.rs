@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,8 +78,9 @@ pub(super) fn cluster(job: &Job, mut tick: impl FnMut(u64) -> Result<()>) -> Res
     let clusters = Clusters::of(options, pairs, sketches)?;
     let mut is_gone = clusters.none();
     for partition in 0..job.total(Round::Compare) {
-        let duplicates = list(job.marker_path(Round::Compare, partition))?.read(&(0..u64::MAX))?;
-        duplicates.into_iter().for_each(|place| clusters.mark(place, &mut is_gone));
+        for place in list(&job.marker_path(Round::Compare, partition))?.read(&(0..u64::MAX))? {
+            clusters.mark(place, &mut is_gone);
+        }
     }
     let lengths = |portion| keys(job, portion).map(|(path, sizes)| lengths(&path, &sizes));
     let (dropped, found) = clusters.resolve(&is_gone, options.dedup_near_keep, lengths)?;
@@ -101,7 +102,7 @@ pub(super) fn dropped(job: &Job) -> Result<Option<(List, Found)>> {
         return Ok(None);
     }
     let marker: Clustered = job.marker(Round::Cluster, 0)?;
-    Ok(Some((list(job.path(Round::Cluster, 0, DROPPED))?, marker.found)))
+    Ok(Some((list(&job.path(Round::Cluster, 0, DROPPED))?, marker.found)))
 }
 
 /// Returns the report about the clusters, with the texts that are noted of all portions.
@@ -115,11 +116,11 @@ pub(super) fn report(job: &Job, finished: &[Finished]) -> Result<Option<NearClus
 }
 
 /// Describes the list at `path`. It may be missing because another task has completed the corpus meanwhile.
-pub(super) fn list(path: PathBuf) -> Result<List> {
-    let size = size(&path)?.ok_or_else(|| missing(&path))?;
-    List::new(&path, size)
+pub(super) fn list(path: &Path) -> Result<List> {
+    let size = size(path)?.ok_or_else(|| missing(path))?;
+    List::new(path, size)
 }
 
-fn missing(path: &std::path::Path) -> Error {
+fn missing(path: &Path) -> Error {
     Error::io("cannot read", path, ErrorKind::NotFound.into())
 }

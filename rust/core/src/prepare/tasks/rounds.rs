@@ -89,7 +89,7 @@ fn report(progress: &mut dyn Progress, stage: &'static str, unit: &'static str, 
 /// Where cleaned documents are written.
 enum Out {
     /// Kept until their duplicates are known.
-    Kept(TextFile, HashFile, Option<KeyFile>),
+    Kept(TextFile, HashFile, Option<Box<KeyFile>>),
     Written(Shards),
 }
 
@@ -130,7 +130,7 @@ fn clean(job: &Job, inputs: &Inputs<'_>, round: Round, numbers: &[u64], progress
             _ => Out::Kept(
                 TextFile::create(&job.path(round, number, "zst"), TextCompression::Zstd)?,
                 HashFile::create(&job.path(round, number, "hashes"))?,
-                key_file(job, number)?,
+                key_file(job, number)?.map(Box::new),
             ),
         };
         let mut gathered = Gathered::default();
@@ -146,7 +146,7 @@ fn clean(job: &Job, inputs: &Inputs<'_>, round: Round, numbers: &[u64], progress
             Out::Kept(text, hashes, keys) => {
                 let text = text.commit()?;
                 let (hashes_size, runs) = hashes.commit()?;
-                let near = keys.map(KeyFile::commit).transpose()?;
+                let near = keys.map(|keys| keys.commit()).transpose()?;
                 let documents = text.text.documents;
                 job.mark(round, number, &Cleaned { found, documents, text_size: text.size, hashes_size, runs, near })?;
             }
@@ -214,7 +214,7 @@ fn compare(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress)
 
 fn write(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress) -> Result<()> {
     let paths: Vec<_> = (0..job.total(Round::Compare)).map(|number| job.marker_path(Round::Compare, number)).collect();
-    let lists = paths.into_par_iter().map(list).collect::<Result<Vec<_>>>()?;
+    let lists = paths.par_iter().map(|path| list(path)).collect::<Result<Vec<_>>>()?;
     let (near, shown) = match dropped(job)? {
         Some((list, found)) => (vec![list], found.shown()),
         None => (Vec::new(), HashSet::new()),
