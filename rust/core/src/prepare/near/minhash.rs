@@ -138,7 +138,9 @@ mod tests {
 
     /// Two documents of which `same` of `all` shingles are common. Words are unique, so a shingle of one word is a word.
     fn similar(number: usize, same: usize, all: usize) -> [String; 2] {
-        let words = |range: std::ops::Range<usize>| range.flat_map(|word| [format!("w{number}x{word}"), " ".into()]).collect::<String>();
+        let words = |range: std::ops::Range<usize>| {
+            range.flat_map(|word| [format!("w{number}x{word}"), " ".into()]).collect::<String>()
+        };
         let own = (all - same) / 2;
         [words(0..same + own), words(0..same) + &words(same + own..all)]
     }
