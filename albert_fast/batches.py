@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from os import PathLike, fsdecode
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from albert_fast import _checks, _native
 from albert_fast._native import Tokenizer, TokenStore
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from albert_fast.options.instances import Shuffle, SingleSegment, WordBoundary
 
-    Store = TokenStore | str | os.PathLike[str]
-    Stores = Store | Sequence[Store] | Mapping[Store, float]
+    Store: TypeAlias = TokenStore | str | os.PathLike[str]
+    Stores: TypeAlias = Store | Sequence[Store] | Mapping[Any, float]
 
 
 def _sorted(files: list[Path]) -> list[str]:

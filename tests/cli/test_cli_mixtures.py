@@ -1,4 +1,4 @@
-"""`--tokens STORE=WEIGHT`, `--mixture-temperature` and `--phase`: spellings, and what is refused before a run begins."""
+"""`--tokens STORE=WEIGHT`, `--mixture-temperature` and `--phase`: spellings, and what is refused before a run."""
 
 from __future__ import annotations
 
@@ -71,20 +71,24 @@ def test_weights_of_sizes() -> None:
     (one,) = plans(tokens=("a", "b"))
     assert one.temperature == 1
     # The temperature of the run is for stores without weights.
-    first, second = plans(
-        tokens=("a", "b"), mixture_temperature=2, phase=("steps=1", "steps=1,tokens=a=1,tokens=b=1")
-    )
+    first, second = plans(tokens=("a", "b"), mixture_temperature=2, phase=("steps=1", "steps=1,tokens=a=1,tokens=b=1"))
     assert (first.temperature, second.temperature) == (2, None)
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--tokens", "a=0.7", "--tokens", "b"], "the store b has no weight, and others have; give each a weight (STORE"),
+        (
+            ["--tokens", "a=0.7", "--tokens", "b"],
+            "the store b has no weight, and others have; give each a weight (STORE",
+        ),
         (["--tokens", "a=0.7", "--tokens", "b=0"], "the weight of b must be a number above 0, got 0"),
         (["--tokens", "a=0", "--tokens", "b=0"], "the weight of a must be a number above 0, got 0"),
         (["--tokens", "a=0.7", "--tokens", "b=-1"], "the weight of b must be a number above 0, got -1"),
-        (["--tokens", "a=1", "--tokens", "./a=2"], "the store ./a is given twice; remove one, or pass one with the sum"),
+        (
+            ["--tokens", "a=1", "--tokens", "./a=2"],
+            "the store ./a is given twice; remove one, or pass one with the sum",
+        ),
         (
             ["--tokens", "a=1", "--tokens", "b=1", "--mixture-temperature", "3"],
             "stores with weights have no temperature; remove --mixture-temperature, or the weights",
@@ -94,7 +98,10 @@ def test_weights_of_sizes() -> None:
             "--mixture-temperature has no effect without several stores that have no weights; remove it",
         ),
         (["--tokens", "a", "--mixture-temperature", "0"], "--mixture-temperature must be a number above 0, got 0"),
-        (["--records", "r", "--mixture-temperature", "3"], "--mixture-temperature has no effect without --tokens; remov"),
+        (
+            ["--records", "r", "--mixture-temperature", "3"],
+            "--mixture-temperature has no effect without --tokens; remov",
+        ),
         (["--records", "r", "--phase", "steps=3"], "--phase needs --tokens: the instances of records cannot change"),
         (["--phase", "steps=3"], "in phase 1, there must be tokens, because the run has no --tokens"),
         (["--tokens", "a", "--phase", "stepz=3"], "in phase 1, there is no stepz; did you mean steps?"),
@@ -127,7 +134,10 @@ def test_a_configuration_that_is_wrong(command: Command) -> None:
     for content, told in (
         ({"phase": [{"steps": 1}, {"steps": 1, "batch_size": 4}]}, "run.json: in phase 2, there is no batch_size; did"),
         ({"phase": 5}, "run.json: in phase 1, there must be NAME=VALUE,... or a mapping, got 5"),
-        ({"tokens": {"a": "x"}, "mixture_temperature": "warm"}, 'run.json: mixture_temperature must be a number above 0'),
+        (
+            {"tokens": {"a": "x"}, "mixture_temperature": "warm"},
+            "run.json: mixture_temperature must be a number above 0",
+        ),
     ):
         Path("run.json").write_text(json.dumps({"tokens": "a", **content}))
         refused = command("pretrain", "--config", "run.json", "--model", "tiny", "--output-dir", "run")
@@ -150,16 +160,35 @@ def test_stores_that_do_not_fit_together(command: Command, material: Material) -
         (["--tokens", "short=1"], 1, "short: no instances: each of the store's 2 documents has a single sentence"),
         (["--tokens", "copy=1"], 2, "copy has the same documents as"),
         (["--phase", "steps=3,max_seq_length=128"], 2, "in phase 1, max_seq_length must be at most 64, the model's"),
-        (["--phase", "steps=3", "--phase", "steps=4,max_seq_length=128"], 2, "in phase 2, max_seq_length must be at mos"),
-        (["--phase", "steps=3,micro_batch_size=3"], 2, "--batch-size must be a multiple of --micro-batch-size (3), got 8"),
+        (
+            ["--phase", "steps=3", "--phase", "steps=4,max_seq_length=128"],
+            2,
+            "in phase 2, max_seq_length must be at mos",
+        ),
+        (
+            ["--phase", "steps=3,micro_batch_size=3"],
+            2,
+            "--batch-size must be a multiple of --micro-batch-size (3), got 8",
+        ),
         (
             ["--phase", "steps=3", "--num-train-steps", "5"],
             2,
-            "the phases must have as many steps as the run, 5, got 3; change the steps of a phase, or pass "
-            "--num-train-steps 3",
+            "the phases must have as many steps as the run, 5, got 3; change the steps of a phase, or pass --num-train",
         ),
     ):
         refused = command(*words, *more)
         assert refused.code == code, refused.err
         assert told in refused.error
         assert not Path("run").exists()
+
+
+def test_records_are_made_of_one_store(command: Command, material: Material) -> None:
+    shutil.copytree(material.store, "copy")
+    for inputs in ((material.store, "copy"), (f"{material.store}=0.7", "copy=0.3"), ("copy=1",)):
+        refused = command("make-records", *inputs, "--output-dir", "out")
+        assert refused.code == 2
+        assert refused.error == (
+            f"make-records takes one token store without a weight, got {' '.join(map(str, inputs))}; make records of "
+            "each store, or mix the stores with pretrain --tokens STORE=WEIGHT"
+        )
+        assert not Path("out").exists()

@@ -70,7 +70,7 @@ def owners(stores: dict[str, TokenStore], mixed: InstanceStream, batches: int) -
 def test_every_beginning_has_the_fractions(stores: dict[str, TokenStore], weights: dict[str, float]) -> None:
     mixed = stream(stores, weights)
     found = owners(stores, mixed, 60)
-    counts = Counter({number: 0 for number in range(len(weights))})
+    counts = Counter(dict.fromkeys(range(len(weights)), 0))
     for position, owner in enumerate(found, 1):
         counts[owner] += 1
         for number, weight in enumerate(weights.values()):
@@ -110,8 +110,11 @@ def test_epochs_have_every_instance_of_each_store_once(stores: dict[str, TokenSt
     mixed = stream(stores, {"a": 3, "b": 1}, **options)
     epoch = len(InstanceStream(stores["a"], 10, 32, seed=5, **options))
     # Without masks and short chunks, an instance has the same tokens in each epoch, maybe with its segments swapped.
-    of_b = {tuple(sorted(row)) for batch in InstanceStream(stores["b"], 10, 32, **options).batches(0, 200)
-            for row in batch["input_ids"].tolist()}
+    of_b = {
+        tuple(sorted(row))
+        for batch in InstanceStream(stores["b"], 10, 32, **options).batches(0, 200)
+        for row in batch["input_ids"].tolist()
+    }
     batches = mixed.batches(0, -(-2 * epoch * 4 // 3 // 10) + 1)
     found = [tuple(sorted(row)) for batch in batches for row in batch["input_ids"].tolist()]
     found = [row for row in found if row not in of_b][: 2 * epoch]
@@ -158,7 +161,7 @@ def test_temperatures(stores: dict[str, TokenStore], temperature: float | None) 
 def test_what_does_not_fit_is_refused(stores: dict[str, TokenStore]) -> None:
     a, b, other, short = (stores[name] for name in ("a", "b", "other", "short"))
     twice = TokenStore(a.path)
-    for given, options, told in (
+    cases: tuple[tuple[Any, dict[str, Any], str], ...] = (
         ([], {}, "store must be at least one token store, got []"),
         (5, {}, "store must be a token store, its directory, or several of them, got 5"),
         ([a, a], {}, f"{a.path} is given twice; remove one of them"),
@@ -174,7 +177,8 @@ def test_what_does_not_fit_is_refused(stores: dict[str, TokenStore]) -> None:
         ([a, b], {"mixture_temperature": 0}, "mixture_temperature must be a number above 0, got 0"),
         ([a, b], {"starts": [1]}, "starts must be a list of 2 numbers, one for each store, got [1]"),
         ([a, b], {"starts": [1, -1]}, "starts must be a whole number"),
-    ):
+    )
+    for given, options, told in cases:
         with pytest.raises(AlbertFastError) as caught:
-            InstanceStream(given, 10, 32, **options)  # type: ignore[arg-type]
+            InstanceStream(given, 10, 32, **options)
         assert str(caught.value).startswith(told)

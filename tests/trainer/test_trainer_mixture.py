@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,10 @@ def test_each_step_belongs_to_a_phase(material: Material, other: str) -> None:
     assert [phase.source.max_seq_length for phase in found.phases] == [32, 32, 64]
     assert [phase.micro_batch_size for phase in found.phases] == [None, None, 2]
     assert steps.drawn(0, 15, 1) == {store: 30 + 24, other: 10 + 32 + 24}
-    assert steps.drawn(4, 6, 1) == {store: 30 - steps.drawn(0, 4, 1)[store], other: 16 - 30 + steps.drawn(0, 4, 1)[store]}
+    assert steps.drawn(4, 6, 1) == {
+        store: 30 - steps.drawn(0, 4, 1)[store],
+        other: 16 - 30 + steps.drawn(0, 4, 1)[store],
+    }
     assert sum(steps.drawn(3, 11, 1).values()) == 8 * 8
     batches = [(index, batch["input_ids"].shape[1]) for index, batch in phases.batches(steps, 4, lambda source: source)]
     assert batches == [(0, 32)] + 4 * [(1, 32)] + 6 * [(2, 64)]
@@ -64,7 +68,9 @@ def test_a_store_continues_where_the_phases_before_left_it(material: Material, o
     """As long as the length stays. Then two phases of the same kind are one."""
     whole = opened(tokens=str(material.store))
     parts = opened(tokens=str(material.store), phase=("steps=5", "steps=7,masked_lm_prob=0.15"))
-    both = [[batch for _, batch in phases.batches(phases.Steps(one.phases, 12), 0, lambda it: it)] for one in (whole, parts)]
+    both = [
+        [batch for _, batch in phases.batches(phases.Steps(one.phases, 12), 0, lambda it: it)] for one in (whole, parts)
+    ]
     assert len(both[0]) == len(both[1]) == 12
     for one, another in zip(*both, strict=True):
         assert all(np.array_equal(one[name], another[name]) for name in one)
@@ -79,7 +85,8 @@ def test_the_workers_of_a_cluster_have_the_rows_of_one(material: Material, other
     assert one.drawn(2, 13, 1) == half.drawn(2, 13, 2)
     wanted = [batch["input_ids"] for _, batch in phases.batches(one, 0, lambda source: source)]
     for worker in range(2):
-        found = [batch["input_ids"] for _, batch in phases.batches(half, 0, lambda source: source.shard(worker, 2))]
+        part = operator.methodcaller("shard", worker, 2)
+        found = [batch["input_ids"] for _, batch in phases.batches(half, 0, part)]
         assert all(np.array_equal(batch, whole[worker::2]) for batch, whole in zip(found, wanted, strict=True))
 
 
@@ -111,7 +118,11 @@ def test_what_must_be_the_same_to_resume(material: Material, other: str, monkeyp
             "started with masked_lm_prob 0.4:0.2 in phase 1, not 0.4;",
         ),
         (known, {**known, "tokens": (f"{store}=2", f"{other}=1")}, "started with other stores or weights in phase 1;"),
-        (mixed, {"tokens": (f"{store}=2", f"{other}=1")}, "started with other weights; pass the same `tokens` with the"),
+        (
+            mixed,
+            {"tokens": (f"{store}=2", f"{other}=1")},
+            "started with other weights; pass the same `tokens` with the",
+        ),
         (mixed, {"tokens": store}, "started with other data; pass the same `tokens`"),
     ):
         with pytest.raises(AlbertFastError) as caught:
@@ -120,7 +131,8 @@ def test_what_must_be_the_same_to_resume(material: Material, other: str, monkeyp
 
 
 def test_what_does_not_fit_is_refused(material: Material, other: str) -> None:
-    plans = Pretrain(output_dir=Path("run"), tokens=str(material.store), phase=("steps=5", "steps=6")).plans()
+    given: dict[str, Any] = {"tokens": str(material.store), "phase": ("steps=5", "steps=6")}
+    plans = Pretrain(output_dir=Path("run"), **given).plans()
     with pytest.raises(AlbertFastError) as caught:
         data.from_tokens(plans, 8, 12, 7)
     assert str(caught.value) == (
@@ -128,7 +140,9 @@ def test_what_does_not_fit_is_refused(material: Material, other: str) -> None:
         "num_train_steps=11"
     )
     with pytest.raises(AlbertFastError) as caught:
-        opened(tokens=str(material.store), phase=("steps=5", {"steps": 5, "tokens": {other: 1e-9, str(material.store): 1}}))
+        opened(
+            tokens=str(material.store), phase=("steps=5", {"steps": 5, "tokens": {other: 1e-9, str(material.store): 1}})
+        )
     assert str(caught.value).startswith("in phase 2, weights must be at least 1/65536 of their sum each")
 
 

@@ -163,14 +163,15 @@ def open_phases(
     for plan in plans:
         names = [store for store, _ in plan.stores]
         opened = [stores[name] for name in names]
-        weights = [weight for _, weight in plan.stores]
+        # All of them have a weight, or none has.
+        weights = [weight for _, weight in plan.stores if weight is not None]
         # The instances of a store are the same ones as long as only weights and masks differ.
         keys = [(store.digest, plan.instances.max_seq_length) for store in opened]
         steps = num_steps if plan.steps is None else plan.steps
         instances = {**plan.instances.as_dict(), **order}
         with _in_phase(len(phases) + 1 if len(plans) > 1 else None):
             source = InstanceStream(
-                opened if None in weights else dict(zip(opened, weights, strict=True)),
+                dict(zip(opened, weights, strict=True)) if weights else opened,
                 batch_size,
                 mixture_temperature=plan.temperature,
                 starts=[drawn.get(key, 0) for key in keys],
@@ -246,9 +247,7 @@ def _check_tokenizer(name: str, stores: Mapping[str, TokenStore]) -> None:
     )
 
 
-def batches(
-    steps: Steps, start: int, part: Callable[[BatchSource], BatchSource]
-) -> Iterator[tuple[int, Any]]:
+def batches(steps: Steps, start: int, part: Callable[[BatchSource], BatchSource]) -> Iterator[tuple[int, Any]]:
     """Yield the index of the phase and the batch of each step from `start` to the last one.
 
     Args:
@@ -297,7 +296,9 @@ def lines(steps: Steps, workers: int) -> list[str]:
         drawn = phase.drawn(phase.first, end, workers)
         shares = phase.fractions()
         parts = [f"{100 * shares[name]:.3g}% from {name} ({drawn[name]:,} instances)" for name in phase.names]
-        what = ", ".join(parts) if len(parts) > 1 else f"all from {phase.names[0]} ({drawn[phase.names[0]]:,} instances)"
+        what = (
+            ", ".join(parts) if len(parts) > 1 else f"all from {phase.names[0]} ({drawn[phase.names[0]]:,} instances)"
+        )
         if len(steps.phases) == 1:
             found.append(f"mixture: {what}")
         else:

@@ -389,9 +389,8 @@ def _announce(
     needed = _needed(job, hardware, resolved)
     room = "" if hardware.memory_bytes is None else f" of {quantity(hardware.memory_bytes, 'bytes')}"
     each = " on each" if hardware.replicas > 1 else ""
-    listener.say(
-        f"on {count}{hardware.name} in {resolved[0].precision}: a step needs about {quantity(needed, 'bytes')}{room}{each}"
-    )
+    device = f"on {count}{hardware.name} in {resolved[0].precision}"
+    listener.say(f"{device}: a step needs about {quantity(needed, 'bytes')}{room}{each}")
     for index, (one, found) in enumerate(zip(resolved, expected, strict=True), 1):
         line = expectation.padding_line(found, one.widths, len(hardware.devices))
         listener.say(f"phase {index}: {line}" if len(resolved) > 1 else line)

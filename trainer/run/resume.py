@@ -188,7 +188,7 @@ def _shown(value: Any) -> Any:
 def _phases(then: list[dict[str, Any]] | None, now: list[dict[str, Any]] | None) -> str:
     """Return how the phases differ."""
     if then is None or now is None:
-        return f"started {'without' if then is None else 'with'} phases, not {'with' if then is None else 'without'} them"
+        return "started without phases, not with them" if then is None else "started with phases, not without them"
     if len(then) != len(now):
         return f"started with {number(len(then), 'phase')}, not {len(now)}"
     for index, (one, other) in enumerate(zip(then, now, strict=True), 1):
