@@ -142,6 +142,8 @@ class Option:
         if not self.many:
             return self._check_one(value)
         if self.pairs and isinstance(value, Mapping):
+            if any(as_number(number) is None for number in value.values()):
+                raise option_error(self.name, "a mapping from names to numbers", value)
             value = [f"{name}={number}" for name, number in value.items()]
         if isinstance(value, str | bytes | os.PathLike | Mapping | Stage) or not isinstance(value, Iterable):
             value = [value]

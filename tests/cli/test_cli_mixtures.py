@@ -134,9 +134,11 @@ def test_a_configuration_that_is_wrong(command: Command) -> None:
     for content, told in (
         ({"phase": [{"steps": 1}, {"steps": 1, "batch_size": 4}]}, "run.json: in phase 2, there is no batch_size; did"),
         ({"phase": 5}, "run.json: in phase 1, there must be NAME=VALUE,... or a mapping, got 5"),
+        ({"tokens": {"a": "x"}}, "run.json: tokens must be a mapping from names to numbers, got"),
+        ({"mixture_temperature": "warm"}, 'run.json: mixture_temperature must be a number above 0, got "warm" (string)'),
         (
-            {"tokens": {"a": "x"}, "mixture_temperature": "warm"},
-            "run.json: mixture_temperature must be a number above 0",
+            {"phase": [{"steps": 1, "tokens": {"a": "x"}}]},
+            "run.json: in phase 1, tokens must be a mapping from names to numbers, got",
         ),
     ):
         Path("run.json").write_text(json.dumps({"tokens": "a", **content}))
