@@ -135,7 +135,10 @@ def test_a_configuration_that_is_wrong(command: Command) -> None:
         ({"phase": [{"steps": 1}, {"steps": 1, "batch_size": 4}]}, "run.json: in phase 2, there is no batch_size; did"),
         ({"phase": 5}, "run.json: in phase 1, there must be NAME=VALUE,... or a mapping, got 5"),
         ({"tokens": {"a": "x"}}, "run.json: tokens must be a mapping from names to numbers, got"),
-        ({"mixture_temperature": "warm"}, 'run.json: mixture_temperature must be a number above 0, got "warm" (string)'),
+        (
+            {"mixture_temperature": "warm"},
+            'run.json: mixture_temperature must be a number above 0, got "warm" (string)',
+        ),
         (
             {"phase": [{"steps": 1, "tokens": {"a": "x"}}]},
             "run.json: in phase 1, tokens must be a mapping from names to numbers, got",
@@ -152,7 +155,7 @@ def test_stores_that_do_not_fit_together(command: Command, material: Material) -
     tokenizer = TokenStore(material.store).tokenizer()
     part = GOLDEN / "corpus" / "part-b.txt"
     tokenize([part], "pieces", Tokenizer.from_vocab_file(GOLDEN / "tokenizer" / "wordpiece.txt"))
-    Path("short.txt").write_text("a\n\na\n")
+    Path("short.txt").write_text("plo\n\nmea\n")
     tokenize(["short.txt"], "short", tokenizer)
     shutil.copytree(material.store, "copy")
     words = arguments(material, Path("run"), tokens=f"{material.store}=1", num_train_steps=None)

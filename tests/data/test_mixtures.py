@@ -36,7 +36,11 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TokenStore]:
         tokenize([directory / f"{name}.txt"], directory / name, tokenizer)
     other = Tokenizer.from_vocab_file(GOLDEN / "tokenizer" / "wordpiece.txt")
     tokenize([directory / "a.txt"], directory / "other", other)
-    (directory / "short.txt").write_text("a\n\na\n")
+    words = sorted({word for word in texts["a"].split() if word.isalpha() and 4 <= len(word) <= 6})[:50]
+    pairs = [f"{one}\n{other}\n" for number, one in enumerate(words) for other in words[number + 1 :]]
+    (directory / "pairs.txt").write_text("\n".join(pairs))
+    tokenize([directory / "pairs.txt"], directory / "pairs", tokenizer)
+    (directory / "short.txt").write_text("plo\n\nmea\n")
     tokenize([directory / "short.txt"], directory / "short", tokenizer)
     return {path.name: TokenStore(path) for path in directory.iterdir() if path.is_dir()}
 
@@ -107,17 +111,17 @@ def test_epochs_have_every_instance_of_each_store_once(stores: dict[str, TokenSt
     from scipy import stats
 
     options: dict[str, Any] = {"masked_lm_prob": 0, "short_seq_prob": 0}
-    mixed = stream(stores, {"a": 3, "b": 1}, **options)
-    epoch = len(InstanceStream(stores["a"], 10, 32, seed=5, **options))
-    # Without masks and short chunks, an instance has the same tokens in each epoch, maybe with its segments swapped.
-    of_b = {
-        tuple(sorted(row))
-        for batch in InstanceStream(stores["b"], 10, 32, **options).batches(0, 200)
-        for row in batch["input_ids"].tolist()
-    }
-    batches = mixed.batches(0, -(-2 * epoch * 4 // 3 // 10) + 1)
-    found = [tuple(sorted(row)) for batch in batches for row in batch["input_ids"].tolist()]
-    found = [row for row in found if row not in of_b][: 2 * epoch]
+    mixed = stream(stores, {"pairs": 3, "b": 1}, **options)
+    alone = InstanceStream(stores["pairs"], 10, 32, seed=5, **options)
+    epoch = len(alone)
+    assert epoch == len(stores["pairs"])
+
+    def tokens(source: InstanceStream, stop: int) -> list[tuple[int, ...]]:
+        # Each document of two words is an instance, with the same tokens in each epoch, and the words maybe swapped.
+        return [tuple(sorted(row)) for batch in source.batches(0, stop) for row in batch["input_ids"].tolist()]
+
+    known = set(tokens(alone, epoch // 10 + 1))
+    found = [row for row in tokens(mixed, epoch * 3 // 10) if row in known][: 2 * epoch]
     assert len(found) == 2 * epoch > 2000
     first, second = found[:epoch], found[epoch:]
     assert Counter(first) == Counter(second)

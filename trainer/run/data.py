@@ -79,7 +79,7 @@ class Data(NamedTuple):
         lengths, most = [phase.source.max_seq_length for phase in self.phases], config.max_position_embeddings
         length = max(lengths)
         rule = f"at most {most}, the model's max_position_embeddings"
-        if length > most and len(lengths) > 1:
+        if length > most and self.phases[0].steps is not None:
             message = f"in phase {lengths.index(length) + 1}, max_seq_length must be {rule}, got {length}"
             raise AlbertFastError(message, kind="option", option="phase", rule=rule, value=length)
         if length > most and self.kind == "tokens":
