@@ -189,7 +189,8 @@ mod tests {
         let sources = || vec![Arc::new(Counting(0, 1)), Arc::new(Counting(1, 1))];
         let refused = |starts: Vec<u64>| Mixture::new(sources(), pattern.clone(), starts).unwrap_err().to_string();
         assert_eq!(refused(vec![0]), "starts must be 2 numbers, one for each store, got 1");
-        let far = Batched::new(Arc::new(Mixture::new(sources(), pattern.clone(), vec![u64::MAX; 2]).unwrap()), 8).unwrap();
+        let far =
+            Batched::new(Arc::new(Mixture::new(sources(), pattern.clone(), vec![u64::MAX; 2]).unwrap()), 8).unwrap();
         assert!(far.batch(3).unwrap_err().to_string().starts_with("k must be so small"));
     }
 }

@@ -301,8 +301,8 @@ mod tests {
             let pattern = Pattern::new(weights, 12345).unwrap();
             (0..20).map(|position| pattern.locate(position).0).collect()
         };
-        assert_eq!(sources(&[0.7, 0.3]), [0; 20]);
-        assert_eq!(sources(&[5.0, 3.0, 2.0]), [0; 20]);
+        assert_eq!(sources(&[0.7, 0.3]), [0, 1, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0]);
+        assert_eq!(sources(&[5.0, 3.0, 2.0]), [2, 0, 0, 1, 0, 1, 2, 0, 0, 1, 0, 1, 0, 1, 2, 0, 0, 2, 1, 0]);
         assert_ne!(Pattern::new(&[0.7, 0.3], 1).unwrap(), Pattern::new(&[0.7, 0.3], 2).unwrap());
     }
 }
