@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from albert_fast.errors import option_error
 from albert_fast.options import MAX_THREADS
-from albert_fast.options.base import is_bool
+from albert_fast.options.base import as_number, is_bool
 
 T = TypeVar("T")
 
@@ -37,6 +37,18 @@ def integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> int:
         limits = f"from {low} to {high}" if high < 2**32 else f"from {low} to 2**{high.bit_length()} - 1"
         raise option_error(name, f"a whole number {limits}", value)
     return number
+
+
+def number(name: str, value: object) -> float:
+    """Returns a finite number of Python or NumPy.
+
+    Raises:
+        AlbertFastError: it is something else.
+    """
+    found = as_number(value)
+    if found is None:
+        raise option_error(name, "a number", value)
+    return found
 
 
 def seed(value: object) -> int:

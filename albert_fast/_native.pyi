@@ -586,6 +586,17 @@ class Batches:
         """
 
     @property
+    def shares(self) -> list[int]:
+        """The number of instances from each store in a period of the mixture. Empty for records."""
+
+    def drawn(self, first: int, end: int) -> list[int]:
+        """Returns how many of the instances `first` to `end` - 1 of the whole source, from 0, are from each store.
+
+        Raises:
+            OverflowError: a number does not fit in 64 bits.
+        """
+
+    @property
     def batch_size(self) -> int:
         """B, the number of rows in a batch."""
 
@@ -1049,22 +1060,26 @@ def finish(
     """
 
 def instance_batches(
-    store: TokenStore,
+    stores: Sequence[TokenStore],
     batch_size: int,
     options_json: str,
     *,
+    weights: Sequence[float],
+    starts: Sequence[int],
     fall: tuple[float, int] | None = None,
     tokenizer: Tokenizer | None = None,
     num_threads: int | None = None,
 ) -> Batches:
-    """Returns the batches of all epochs of a token store, for `albert_fast.InstanceStream`.
+    """Returns the batches of all epochs of token stores, for `albert_fast.InstanceStream`.
 
+    The stores are mixed by their `weights`. Each gives its instances from the one at its position in `starts` on.
     `options_json` is as in `make_records`. With `fall`, the fraction of masked tokens falls from `masked_lm_prob` to
     the first number, in as many batches as the second. Without `tokenizer`, the store's own copy decides which pieces
     begin words.
 
     Raises:
-        AlbertFastError: the store was made with another tokenizer; an option is invalid; no document gives an instance.
+        AlbertFastError: a store was made with another tokenizer; a weight or an option is invalid; no document of a
+            store gives an instance.
         KeyboardInterrupt: Ctrl-C was pressed.
     """
 

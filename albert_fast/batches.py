@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike, fsdecode
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from albert_fast import _checks, _native
 from albert_fast._native import Tokenizer, TokenStore
@@ -20,18 +20,22 @@ from albert_fast.inspection import find_files
 from albert_fast.masking import Masker
 from albert_fast.options import CacheOptions, InstanceOptions, StreamOptions, options_of
 from albert_fast.options.base import documented
+from albert_fast.options.mixtures import by_size
 from albert_fast.paths import is_remote
 from albert_fast.tokenizers import match as tokenizer_match
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import NotRequired, Self
 
     from albert_fast.options.instances import Shuffle, SingleSegment, WordBoundary
+
+    Store: TypeAlias = TokenStore | str | os.PathLike[str]
+    Stores: TypeAlias = Store | Sequence[Store] | Mapping[Any, float]
 
 
 def _sorted(files: list[Path]) -> list[str]:
@@ -231,19 +235,84 @@ class BatchSource(ABC):
         )
 
 
+def _mixture(store: Stores, temperature: float | None) -> tuple[list[TokenStore], list[float]]:
+    """Returns the stores, opened and compared, and the weight of each.
+
+    Raises:
+        AlbertFastError: a store cannot be opened, is given twice, or has another tokenizer; a weight is invalid.
+    """
+    if isinstance(store, TokenStore | str | bytes | PathLike):
+        given: list[Any] = [store]
+    elif isinstance(store, Iterable):
+        given = [*store]
+    else:
+        raise option_error("store", "a token store, its directory, or several of them", store)
+    if not given:
+        raise option_error("store", "at least one token store", given)
+    weights: list[float] | None = None
+    if isinstance(store, Mapping):
+        weights = [_weight(weight) for weight in store.values()]
+    if temperature is not None:
+        temperature = _checks.number("mixture_temperature", temperature)
+        if temperature <= 0:
+            raise option_error("mixture_temperature", "a number above 0", temperature)
+        if weights is not None or len(given) == 1:
+            msg = "`mixture_temperature` has no effect without several stores that have no weights; remove it"
+            raise AlbertFastError(msg, kind="option", option="mixture_temperature", value=temperature)
+    stores = [one if isinstance(one, TokenStore) else TokenStore(one) for one in given]
+    first = stores[0]
+    seen: dict[str, TokenStore] = {}
+    for one in stores:
+        if (other := seen.setdefault(one.digest, one)) is not one or sum(it is one for it in stores) > 1:
+            twice = "is given twice" if _name(one) == _name(other) else f"has the same documents as {_name(other)}"
+            msg = f"{_name(one)} {twice}; remove one of them, or pass one with the sum of their weights"
+            raise AlbertFastError(msg, kind="option", option="store", path=one.path)
+        if one.tokenizer_digest != first.tokenizer_digest:
+            msg = (
+                f"{_name(one)} and {_name(first)} were made with different tokenizers; make all stores of a mixture "
+                "with one tokenizer"
+            )
+            raise AlbertFastError(msg, kind="tokenizer", path=one.path)
+    if weights is None:
+        weights = by_size([one.num_tokens for one in stores], temperature or 1.0)
+    return stores, weights
+
+
+def _weight(weight: Any) -> float:
+    """Returns a weight, checked."""
+    checked = _checks.number("weight", weight)
+    if checked <= 0:
+        raise option_error("weight", "a number above 0", weight)
+    return checked
+
+
+def _name(store: TokenStore) -> str:
+    return store.address or str(store.path)
+
+
 @documented(StreamOptions)
 class InstanceStream(BatchSource):
-    """Batches made from a token store on demand, with new splits, masks and order in every epoch.
+    """Batches made from token stores on demand, with new splits, masks and order in every epoch.
 
     Instances and masks are those of `make-records`, unless `masked_lm_prob` falls. Apart from the order, the first
     epochs equal passes 0, 1, ... of the records with the same options and seed. The chunks of documents repeat after 16
     epochs. The split of a chunk into A and B, whether these are swapped, the masks and the order never repeat. (With
     `random_next_sentence` the chunks depend on the splits, so the splits repeat with them.)
 
+    Several stores are mixed by their weights. In any number of first instances, the count of each store is less than 1
+    away from its weight (divided by the sum of all) times that number. A weight that is no fraction with a denominator
+    of at most 65,536 is rounded to a multiple of 1/65,536. The order in which the stores take turns is drawn from
+    `seed`. The instances of each store are, in their order, those of a stream from this store only, with epochs of
+    their own. `len` is the sum of these epochs.
+
     Args:
-        store: a `TokenStore`, or its directory.
+        store: a `TokenStore`, or its directory; or several, in a sequence or in a mapping to their weights.
         batch_size: B, the number of rows in a batch.
         tokenizer: the tokenizer that the store was made with. None: the store's own copy.
+        mixture_temperature: T, which gives each of several stores without weights the weight of its number of tokens to
+            the power of 1/T. None: 1, the weights of their sizes.
+        starts: for each store, the number of its instances to skip. What `drawn` of an earlier stream returns, with the
+            same options except weights and `masked_lm_prob`, lets this stream continue it. None: 0 for each.
         {options}
         num_steps: the number of batches, from 0, in which `masked_lm_prob` falls if it is FIRST:LAST (or a pair). Later
             batches have the last fraction. All batches have the P of the first.
@@ -254,17 +323,19 @@ class InstanceStream(BatchSource):
         num_threads: number of threads that make batches. None: one per core. It does not affect the batches.
 
     Raises:
-        AlbertFastError: there is no store, it is damaged, or it was made with another tokenizer; an option is invalid;
-            no document gives an instance.
+        AlbertFastError: there is no store, it is damaged, or it was made with another tokenizer; a store is given
+            twice; a weight or an option is invalid; no document of a store gives an instance.
     """
 
     def __init__(
         self,
-        store: TokenStore | str | os.PathLike[str],
+        store: Stores,
         batch_size: int,
         max_seq_length: int = StreamOptions.max_seq_length,
         *,
         tokenizer: Tokenizer | None = None,
+        mixture_temperature: float | None = None,
+        starts: Sequence[int] | None = None,
         max_predictions_per_seq: int | None = StreamOptions.max_predictions_per_seq,
         masked_lm_prob: float | str | tuple[float, float] = StreamOptions.masked_lm_prob,
         short_seq_prob: float = StreamOptions.short_seq_prob,
@@ -291,8 +362,7 @@ class InstanceStream(BatchSource):
                 raise AlbertFastError(msg, kind="option", option="num_steps")
             fall = (last, _checks.integer("num_steps", num_steps, 1))
         order = options_of(InstanceOptions)["shuffle"].check(shuffle)
-        if not isinstance(store, TokenStore):
-            store = TokenStore(store)
+        stores, weights = _mixture(store, mixture_temperature)
         if tokenizer is not None:
             _checks.instance("tokenizer", tokenizer, Tokenizer, "an albert_fast.Tokenizer")
         options = {
@@ -302,8 +372,13 @@ class InstanceStream(BatchSource):
             "random_seed": _checks.seed(seed),
             "shuffle": order,
         }
+        begins = [0] * len(stores) if starts is None else [_checks.integer("starts", one, 0, 2**63) for one in starts]
+        if len(begins) != len(stores):
+            raise option_error("starts", f"a list of {len(stores)} numbers, one for each store", begins)
         arguments = {
-            "store": store,
+            "stores": stores,
+            "weights": weights,
+            "starts": begins,
             "batch_size": _checks.integer("batch_size", batch_size, 1),
             "options": json.dumps(options),
             "fall": fall,
@@ -313,19 +388,41 @@ class InstanceStream(BatchSource):
 
     def _open(self, **arguments: Any) -> _native.Batches:
         return _native.instance_batches(
-            arguments["store"],
+            arguments["stores"],
             arguments["batch_size"],
             arguments["options"],
-            fall=arguments.get("fall"),
+            weights=arguments["weights"],
+            starts=arguments["starts"],
+            fall=arguments["fall"],
             tokenizer=arguments["tokenizer"],
             num_threads=self.num_threads,
         )
 
     @property
     def store(self) -> TokenStore:
-        """The store that the instances are made from."""
-        store: TokenStore = self._arguments["store"]
-        return store
+        """The store that the instances are made from, the first one of a mixture."""
+        return self.stores[0]
+
+    @property
+    def stores(self) -> list[TokenStore]:
+        """The stores that the instances are made from."""
+        return [*self._arguments["stores"]]
+
+    @property
+    def shares(self) -> list[int]:
+        """The number of instances from each store in a period of the mixture, which is their sum."""
+        return self._batches.shares
+
+    def drawn(self, stop: int, start: int = 0) -> list[int]:
+        """Returns how many instances of batches `start` to `stop` - 1 are from each store.
+
+        For a shard, it counts those of all shards together.
+        """
+        start, stop = _checks.integer("start", start, 0), _checks.integer("stop", stop, 0)
+        rows = self.batch_size
+        for _, count in self._shards:
+            rows *= count
+        return self._batches.drawn(start * rows, max(start, stop) * rows)
 
 
 @documented(CacheOptions)

@@ -92,8 +92,9 @@ def resolved(stage: type[S], context: typer.Context, values: dict[str, Any]) -> 
                 raise UsageError(f"{option.metavar} is required (see `{context.command_path} --help`)")
     for name in sorted(given(context, "COMMANDLINE") & stage.NEEDS.keys()):
         needed = stage.NEEDS[name]
-        if not values.get(needed):
-            raise UsageError(f"{options[name].flag} has no effect without {options[needed].flag}; remove it")
+        needed = (needed,) if isinstance(needed, str) else needed
+        if not any(values.get(one) for one in needed):
+            raise UsageError(f"{options[name].flag} has no effect without {options[needed[0]].flag}; remove it")
     chosen = dict(values)
     for name, option in options.items():
         if chosen[name] is None and not option.optional:
@@ -122,7 +123,8 @@ def _parameter(option: Option) -> inspect.Parameter:
 
     The dataclass checks numbers and ranges, so that their errors are alike everywhere.
     """
-    kind = Path if option.kind is Path else option.kind
+    # The dataclass reads the text of a group of options.
+    kind = str if option.is_group else option.kind
     annotation: Any = list[kind] if option.many else kind  # type: ignore[valid-type]
     default = option.default
     if option.argument:

@@ -265,10 +265,26 @@ def _refuse_unknown(
 
 
 def _convert(path: Path, key: str, value: Any, option: Option) -> Any:
+    if option.is_group:
+        return _convert_groups(path, key, value, option)
+    if option.pairs and isinstance(value, dict):
+        try:
+            return list(option.check(value))
+        except AlbertFastError as error:
+            raise _wrong(path, key, error.rule or option.rule, value) from None
     if option.many:
         items = value if isinstance(value, list) else [value]
         return [_convert_one(path, key, item, option) for item in items]
     return _convert_one(path, key, value, option)
+
+
+def _convert_groups(path: Path, key: str, value: Any, option: Option) -> list[str]:
+    """Returns each group of options as JSON, because click makes a string of everything else."""
+    try:
+        groups = option.check(value)
+    except AlbertFastError as error:
+        raise UsageError(f"{path}: {error}") from None
+    return [json.dumps(group.given()) for group in groups]
 
 
 def _convert_one(path: Path, key: str, value: Any, option: Option) -> Any:
@@ -277,6 +293,8 @@ def _convert_one(path: Path, key: str, value: Any, option: Option) -> Any:
     if option.kind is int and isinstance(wanted, float) and wanted == int(wanted):
         wanted = int(wanted)
     try:
+        if wanted is None:
+            raise option.error(value)  # an option that may be open is not open because of a value that is no number
         found = option.check(wanted)
     except AlbertFastError as error:
         raise _wrong(path, key, error.rule or option.rule, value) from None

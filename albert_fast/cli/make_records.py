@@ -7,7 +7,15 @@ from typing import Any
 
 from albert_fast._native import Tokenizer, masking_warning
 from albert_fast.cli.build import command
-from albert_fast.cli.common import check_output_dir, config_file, info, interruptible, warn, warn_of_replaced
+from albert_fast.cli.common import (
+    UsageError,
+    check_output_dir,
+    config_file,
+    info,
+    interruptible,
+    warn,
+    warn_of_replaced,
+)
 from albert_fast.cli.progress import Progress
 from albert_fast.cli.tasks import report_task
 from albert_fast.cli.text_changes import warn_of_changes_for
@@ -15,7 +23,8 @@ from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.cli.tokenizer_file import open_tokenizer, warn_of_boundary
 from albert_fast.files import write_apart, write_atomic
 from albert_fast.options import InstanceOptions, MakeRecords
-from albert_fast.paths import as_path
+from albert_fast.options.mixtures import weighted
+from albert_fast.paths import as_path, is_remote
 from albert_fast.records import make
 from albert_fast.tasks import of_task
 from albert_fast.text import duration, number
@@ -87,6 +96,7 @@ def open_for(options: MakeRecords) -> tuple[Tokenizer, str | None]:
         CommandError, UsageError, AlbertFastError: those of `check_output_dir` and `open_tokenizer`.
     """
     instances = options.instance_options()
+    _refuse_mixture(options)
     check_output_dir(options.output_dir)
     opened = open_tokenizer(
         options.tokenizer,
@@ -101,6 +111,17 @@ def open_for(options: MakeRecords) -> tuple[Tokenizer, str | None]:
         warn(warning)
     warn_of_boundary(opened, instances.word_boundary)
     return opened, warning
+
+
+def _refuse_mixture(options: MakeRecords) -> None:
+    """Refuses several token stores, or one with a weight."""
+    given = [weighted(text) for text in options.inputs]
+    stores = [store for store, _ in given if store != "-" and not is_remote(store) and is_store(as_path(store))]
+    if len(stores) > 1 or (stores and any(weight is not None for store, weight in given if store in stores)):
+        raise UsageError(
+            f"make-records takes one token store without a weight, got {' '.join(options.inputs)}; make records of "
+            "each store, or mix the stores with pretrain --tokens STORE=WEIGHT"
+        )
 
 
 def keep_config(options: MakeRecords, opened: Tokenizer, *, already_complete: bool, is_task: bool) -> None:

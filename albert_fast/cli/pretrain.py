@@ -1,6 +1,7 @@
 """`albert-fast pretrain`."""
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from albert_fast.cli.training import model_config, quiet_start, require_tensorfl
 from albert_fast.errors import option_error
 from albert_fast.options import Pretrain, TrainingOptions
 from albert_fast.options.base import is_fall
+from albert_fast.paths import is_remote
 from albert_fast.text import number
 from trainer.folder import CHECKPOINTS, COMPILED, empty, is_run
 from trainer.report.trackers.follow import Trackers
@@ -44,13 +46,21 @@ def pretrain(options: Pretrain, given: frozenset[str]) -> None:
     If the run is interrupted, run the same command again to resume from the newest checkpoint. To train on several
     machines, name them in TensorFlow's variable TF_CONFIG, and run the command on each.
     """
+    options = _with_steps(options, given)
     run(options, lambda: _check(options, given))
+
+
+def _with_steps(options: Pretrain, given: frozenset[str]) -> Pretrain:
+    """Returns the options with as many steps as the phases have, unless the user gave the number of steps."""
+    if options.phase_steps is None or "num_train_steps" in given:
+        return options
+    return dataclasses.replace(options, num_train_steps=options.phase_steps)
 
 
 def _check(options: Pretrain, given: frozenset[str]) -> None:
     """Refuses what contradicts itself."""
     require_tensorflow("pretrain")
-    if (options.tokens is None) == (not options.records):
+    if bool(options.tokens or options.phase) == bool(options.records):
         raise UsageError("pass either --tokens STORE or --records GLOB to train on")
     if options.model is None:
         raise UsageError("pass --model base, large, xlarge, xxlarge, tiny or an albert_config.json")
@@ -60,11 +70,18 @@ def _check(options: Pretrain, given: frozenset[str]) -> None:
         raise UsageError(
             f"--masked-lm-prob {options.masked_lm_prob} needs --tokens: records keep the masks that they were made with"
         )
-    if options.tokens is not None and options.tokens.is_file():
-        raise CommandError(
-            f"--tokens must be a token store (a directory), got the file {options.tokens}; make a store of it with: "
-            f"albert-fast tokenize {options.tokens} --tokenizer spiece.model --output-dir store"
-        )
+    for store in _stores(options):
+        if not is_remote(store) and Path(store).is_file():
+            raise CommandError(
+                f"--tokens must be a token store (a directory), got the file {store}; make a store of it with: "
+                f"albert-fast tokenize {store} --tokenizer spiece.model --output-dir store"
+            )
+
+
+def _stores(options: Pretrain) -> list[str]:
+    """Returns the token stores that any phase of the run draws from."""
+    plans = options.plans() if options.tokens or options.phase else []
+    return [*dict.fromkeys(store for plan in plans for store, _ in plan.stores)]
 
 
 def run(options: Pretrain, check: Callable[[], None] = lambda: None) -> "Outcome":
@@ -112,7 +129,7 @@ def _run(options: Pretrain, workers: int, worker: int, met: "Meeting") -> "Outco
         trackers.check(warn, resumes=not options.overwrite and (is_run(directory) or options.mirror_dir is not None))
     if options.overwrite and options.init_checkpoint is not None:
         run_folder.check_kept(directory, options.init_checkpoint)
-    training = _training_data(options, options.batch_size // workers)
+    training = _training_data(options, workers)
     name, model = model_config(str(options.model), training.vocab_size)
     if training.vocab_size is None:
         warn(
@@ -123,7 +140,7 @@ def _run(options: Pretrain, workers: int, worker: int, met: "Meeting") -> "Outco
     training.check(model)
     # Records of unknown origin are checked while they are read, and the vocabulary is only known now.
     if training.kind == "records" and training.vocab_size is None:
-        training = _training_data(options, options.batch_size // workers, model.vocab_size)
+        training = _training_data(options, workers, model.vocab_size)
     with run_folder.made(directory) if worker == 0 else contextlib.nullcontext():
         return _train(options, training, held_out, name, model, worker, met, trackers)
 
@@ -255,24 +272,24 @@ def _kept(directory: Path, again: str) -> str:
     return f"{found[0]} is kept: {again} from it" if found else "no checkpoint was written yet"
 
 
-def _training_data(options: Pretrain, batch_size: int, vocab_size: int | None = None) -> "Data":
+def _training_data(options: Pretrain, workers: int, vocab_size: int | None = None) -> "Data":
     from trainer.run import data
 
-    seed, threads = options.random_seed, options.num_threads
-    if options.tokens is not None:
-        instances = options.stream_options()
+    seed, threads, batch_size = options.random_seed, options.num_threads, options.batch_size // workers
+    if stores := _stores(options):
         # Runs from before there was a choice do not say how they shuffle.
         order = {"shuffle": "blocks"} if options.shuffle_blocks else {}
-        if instances.word_boundary == "albert":
-            warn_of_boundary(store_tokenizer(options.tokens), "albert")
-        with fetching([options.tokens], options) as how:
+        if options.word_boundary == "albert":
+            warn_of_boundary(store_tokenizer(stores[0]), "albert")
+        with fetching(stores, options) as how:
             return data.from_tokens(
-                options.tokens,
+                options.plans(),
                 batch_size,
-                {**instances.as_dict(), **order},
-                seed,
                 options.num_train_steps,
-                how,
+                seed,
+                workers=workers,
+                order=order,
+                cache=how,
                 num_threads=threads,
             )
     with fetching(options.records, options) as how:

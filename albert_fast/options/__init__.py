@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from albert_fast.options.cluster import Slurm
     from albert_fast.options.exchange import Demo, Export, FillMask, ImportCheckpoint
     from albert_fast.options.instances import InstanceShape, MaskOptions, MaskRules, StreamOptions
+    from albert_fast.options.phases import Phase
     from albert_fast.options.prepare import PrepareOptions, PrepareOutput, PrepareText
     from albert_fast.options.ray import Ray
     from albert_fast.options.records import InspectRecords, InstanceOptions, MakeRecords, RecordsOptions
@@ -33,6 +34,7 @@ __all__ = [
     "MaskOptions",
     "MaskRules",
     "Option",
+    "Phase",
     "PrepareOptions",
     "PrepareOutput",
     "PrepareText",
@@ -58,6 +60,7 @@ _HOMES = {
     "Slurm": "cluster",
     **dict.fromkeys(("Demo", "Export", "FillMask", "ImportCheckpoint"), "exchange"),
     **dict.fromkeys(("InstanceShape", "MaskOptions", "MaskRules", "StreamOptions"), "instances"),
+    "Phase": "phases",
     **dict.fromkeys(("PrepareOptions", "PrepareOutput", "PrepareText"), "prepare"),
     "Ray": "ray",
     **dict.fromkeys(("InspectRecords", "InstanceOptions", "MakeRecords", "RecordsOptions"), "records"),

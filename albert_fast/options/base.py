@@ -9,6 +9,7 @@ If a class has several bases, its fields begin with those of the last one.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import math
 import operator
@@ -47,7 +48,7 @@ class Option:
     metavar: str
     """The metavar: what stands for the value in help texts, such as N, PATH or FRACTION."""
     kind: Any
-    """`bool`, `int`, `float`, `str` or `Path`."""
+    """`bool`, `int`, `float`, `str`, `Path`, or a `Stage`: then each value is a group of options."""
     many: bool
     """Whether the option takes several values."""
     optional: bool
@@ -74,6 +75,8 @@ class Option:
     """Whether the option is a positional argument on the command line."""
     falls: bool
     """Whether a number may also be FIRST:LAST, a fraction that falls from the first to the last. It is kept as text."""
+    pairs: bool
+    """Whether several values, NAME=NUMBER, may also be a mapping from names to numbers."""
 
     @property
     def flag(self) -> str:
@@ -85,6 +88,8 @@ class Option:
         """What the value must be, as in "must be RULE"."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
+        if self.is_group:
+            return "NAME=VALUE,... or a mapping"
         if self.many:
             return "a list of strings"
         names = {bool: "true or false", str: "a string", Path: "a path"}
@@ -92,6 +97,11 @@ class Option:
             return names[self.kind]
         noun = "a whole number" if self.kind is int else "a number"
         return f"{noun}{self.range}"
+
+    @property
+    def is_group(self) -> bool:
+        """Whether each value is a group of options."""
+        return isinstance(self.kind, type) and issubclass(self.kind, Stage)
 
     @property
     def range(self) -> str:
@@ -131,13 +141,26 @@ class Option:
             raise self.error(value)
         if not self.many:
             return self._check_one(value)
-        if isinstance(value, str | bytes | os.PathLike) or not isinstance(value, Iterable):
+        if self.pairs and isinstance(value, Mapping):
+            if any(as_number(number) is None for number in value.values()):
+                raise option_error(self.name, "a mapping from names to numbers", value)
+            value = [f"{name}={number}" for name, number in value.items()]
+        if isinstance(value, str | bytes | os.PathLike | Mapping | Stage) or not isinstance(value, Iterable):
             value = [value]
+        if self.is_group:
+            return tuple(self._check_group(item, number) for number, item in enumerate(value, 1))
         return tuple(self._check_one(item) for item in value)
 
     def error(self, value: Any) -> AlbertFastError:
         """Returns the error for a value that breaks the rule."""
         return option_error(self.name, self.rule, value)
+
+    def _check_group(self, value: Any, number: int) -> Any:
+        try:
+            return self.kind.read(value)
+        except AlbertFastError as error:
+            message = f"in {self.name} {number}, {error}"
+            raise AlbertFastError(message, kind=error.kind, option=self.name, value=value) from None
 
     def _check_one(self, value: Any) -> Any:
         if self.kind is bool:
@@ -149,7 +172,7 @@ class Option:
         if self.kind is float:
             if self.falls and is_fall(value):
                 return self._check_fall(value)
-            return self._in_range(value, _number(value))
+            return self._in_range(value, as_number(value))
         if self.kind is Path and isinstance(value, str | os.PathLike):
             # An empty path would mean the current directory.
             path = os.fspath(value)
@@ -209,7 +232,7 @@ def _integer(value: Any) -> int | None:
         return None
 
 
-def _number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
     """Returns a finite number of Python or NumPy, or None if it is something else."""
     if isinstance(value, str | bytes) or is_bool(value):
         return None
@@ -253,6 +276,7 @@ def option(
     only: bool = False,
     argument: bool = False,
     falls: bool = False,
+    pairs: bool = False,
 ) -> Any:
     """Defines a field of a `Stage`. The arguments are the attributes of `Option`."""
     known = {
@@ -268,6 +292,7 @@ def option(
         "only": only,
         "argument": argument,
         "falls": falls,
+        "pairs": pairs,
     }
     return dataclasses.field(default=default, metadata={_KEY: known}, kw_only=True)
 
@@ -325,8 +350,8 @@ class Stage:
 
     PANELS: ClassVar[Mapping[str, str]] = {}
     """Panels that have another title in this command than in the stages it is made of."""
-    NEEDS: ClassVar[Mapping[str, str]] = {}
-    """Options of a command that only have an effect with another option, which is the value."""
+    NEEDS: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}
+    """Options of a command that only have an effect with another option, which is the value, or one of several."""
     WRAPS: ClassVar[bool] = False
     """Whether the command's only argument is another command, with options of its own."""
 
@@ -347,6 +372,41 @@ class Stage:
         """Returns the stage with those of `values` that are its options. The others have their defaults."""
         return cls(**{name: values[name] for name in options_of(cls) if name in values})
 
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        """Returns the stage of a group of options: a mapping, a JSON object, or text like "steps=9,tokens=A,tokens=B".
+
+        Raises:
+            AlbertFastError: a name is unknown, missing or repeated, or a value breaks its rule.
+        """
+        if isinstance(value, cls):
+            return value
+        known = options_of(cls)
+        if isinstance(value, str):
+            value = _parsed(value, known)
+        if not isinstance(value, Mapping):
+            raise AlbertFastError(f"there must be NAME=VALUE,... or a mapping, got {value!r}", kind="option")
+        given: dict[str, Any] = {}
+        for key, item in value.items():
+            name = str(key).replace("-", "_")
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                advice = f"did you mean {near[0]}?" if near else f"the names are {', '.join(known)}"
+                raise AlbertFastError(f"there is no {name}; {advice}", kind="option", option=name)
+            if name in given:
+                raise AlbertFastError(f"{name} is given twice; remove one", kind="option", option=name)
+            if item is not None:
+                given[name] = item
+        for name, option in known.items():
+            if option.default is REQUIRED and name not in given:
+                raise AlbertFastError(f"{name} is missing", kind="option", option=name)
+        return cls(**given)
+
+    def given(self) -> dict[str, Any]:
+        """Returns the options that differ from their defaults by name, as JSON represents them."""
+        known = options_of(type(self))
+        return {name: value for name, value in self.as_dict().items() if getattr(self, name) != known[name].default}
+
     def part(self, stage: type[S]) -> S:
         """Returns the options that belong to `stage`, which is a base of this class or has its fields."""
         return stage.pick({name: getattr(self, name) for name in options_of(type(self))})
@@ -360,7 +420,40 @@ class Stage:
         return json.dumps(self.as_dict())
 
 
+def _parsed(text: str, known: Mapping[str, Option]) -> Any:
+    """Returns the mapping that a JSON object or NAME=VALUE,... stands for. An option of many values may be repeated."""
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise AlbertFastError(f"{text!r} is not JSON ({error})", kind="option") from None
+    found: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        name = name.replace("-", "_")
+        if not (name and equals and value):
+            raise AlbertFastError(f"there must be NAME=VALUE between commas, got {part!r}", kind="option")
+        option = known.get(name)
+        if option is not None and option.many:
+            found.setdefault(name, []).append(value)
+        elif name in found:
+            raise AlbertFastError(f"{name} is given twice; remove one", kind="option", option=name)
+        else:
+            found[name] = _number_in(value, option)
+    return found
+
+
+def _number_in(text: str, option: Option | None) -> Any:
+    """Returns the number that `text` stands for if the option is one. The check of the option refuses other text."""
+    try:
+        return text if option is None or option.kind not in {int, float} else option.kind(text)
+    except ValueError:
+        return text
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, Stage):
+        return value.given()
     if isinstance(value, Path):
         return str(value)
     return [_plain(item) for item in value] if isinstance(value, tuple) else value

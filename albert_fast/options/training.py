@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from albert_fast.errors import option_error
+from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.options.base import REQUIRED, Stage, is_fall, option, options_of
 from albert_fast.options.instances import INSTANCES, MASKS, StreamOptions
+from albert_fast.options.phases import Phase, Plan, plans
 from albert_fast.options.shared import (
     INPUT,
     OUTPUT,
@@ -261,22 +262,44 @@ class Pretrain(
         TOKENIZER: DATA,
         INPUT: DATA,
     }
-    NEEDS: ClassVar[Mapping[str, str]] = {
+    NEEDS: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
         **dict.fromkeys(
             [name for name in options_of(StreamOptions) if name not in {"max_seq_length", "max_predictions_per_seq"}],
-            "tokens",
+            ("tokens", "phase"),
         ),
-        "shuffle_blocks": "tokens",
+        **dict.fromkeys(["shuffle_blocks", "mixture_temperature"], ("tokens", "phase")),
         **dict.fromkeys(["tracker_project", "tracker_name"], "tracker"),
         **dict.fromkeys(["shuffle", "index_dir", "tokenizer"], "records"),
     }
 
-    tokens: Path | None = option(
-        None,
+    tokens: tuple[str, ...] = option(
+        (),
         "Token store to train on, from tokenize or make-records --keep-store. Every epoch has new masks. A remote "
-        "store is first copied to --cache-dir. Give this or --records.",
+        "store is first copied to --cache-dir. Give the option again, with a weight for each store, to mix several: "
+        "the weight is the fraction of the instances. Give this or --records.",
         DATA,
-        metavar="STORE",
+        metavar="STORE[=WEIGHT]",
+        pairs=True,
+    )
+    mixture_temperature: float | None = option(
+        None,
+        "With several --tokens without weights: draw each store with a weight of its number of tokens to the power of "
+        "1/T. A large T gives all stores about the same weight.",
+        DATA,
+        metavar="T",
+        low=0,
+        above=True,
+        shown="1, the weight of their sizes",
+    )
+    phase: tuple[Phase, ...] = option(
+        (),
+        "Steps that are trained on other data than the rest. Give the option again for the next steps. The names are "
+        "steps, which must be given, tokens, mixture_temperature, max_seq_length, max_predictions_per_seq, "
+        "masked_lm_prob and micro_batch_size. Without them, the options of the run hold. The sum of all steps is "
+        "--num-train-steps.",
+        DATA,
+        metavar="NAME=VALUE,...",
+        shown="one phase",
     )
     records: tuple[str, ...] = option(
         (),
@@ -378,15 +401,32 @@ class Pretrain(
         if is_fall(self.masked_lm_prob) and self.budget_hours is not None:
             advice = "a fraction that falls needs the number of steps from the start: pass num_train_steps instead"
             raise option_error("masked_lm_prob", "one number with budget_hours", self.masked_lm_prob, advice)
-        if self.max_seq_length is not None:
+        if self.phase and self.budget_hours is not None:
+            message = "phases need the number of steps from the start; pass `num_train_steps` instead of `budget_hours`"
+            raise AlbertFastError(message, kind="option", option="phase")
+        if self.phase and self.records:
+            message = "`phase` needs `tokens`: the instances of records cannot change"
+            raise AlbertFastError(message, kind="option", option="phase")
+        if self.max_seq_length is not None and not self.phase:
             StreamOptions.validate(self)
+        if self.tokens or self.phase:
+            plans(self)  # raises if they contradict each other
 
     def stream_options(self) -> StreamOptions:
-        """Returns the options of the instances to make from a token store."""
+        """Returns the options of the instances to make from a token store, apart from those of phases."""
         values = self.as_dict()
         if values["max_seq_length"] is None:
             del values["max_seq_length"]
         return StreamOptions.pick(values)
+
+    @property
+    def phase_steps(self) -> int | None:
+        """The sum of the steps of all phases. None without phases."""
+        return sum(phase.steps for phase in self.phase) if self.phase else None
+
+    def plans(self) -> list[Plan]:
+        """Returns the phases of a run with token stores; a run without phases is one."""
+        return plans(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

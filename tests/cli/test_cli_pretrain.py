@@ -365,7 +365,7 @@ def test_the_guides_one_file_is_model_and_options(
     # The reference's names of files.
     Path("guide.yaml").write_text("albert_config_file: base\ninput_file: recs\n")
     assert command("pretrain", "--config", "guide.yaml", "--output-dir", "run").code == 0
-    assert (seen["name"], seen["records"], seen["tokens"]) == ("base", ("recs",), None)
+    assert (seen["name"], seen["records"], seen["tokens"]) == ("base", ("recs",), ())
 
 
 @pytest.mark.parametrize(

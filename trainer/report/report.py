@@ -15,7 +15,7 @@ from albert_fast.text import duration
 from albert_fast.text import number as number_of
 from trainer import folder
 from trainer.errors import TrainerError
-from trainer.report import page
+from trainer.report import page, sources
 from trainer.report.data import Run, number
 from trainer.report.figures import Curve, Level, Plot, draw
 from trainer.report.live import amount, fixed, percent
@@ -272,6 +272,7 @@ def _tables(run: Run) -> str:
     options = run.options.get("pretrain")
     return page.columns(
         page.section("Data", page.table(run.part("data"), DATA)),
+        sources.section(run.training),
         page.section("Model", page.table(run.part("model"), MODEL), _details(folder.MODEL, run.model)),
         page.section(
             "Training",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from albert_fast import AlbertFastError, BatchSource, InstanceStream, RecordReader, TokenStore
+from albert_fast import AlbertFastError, BatchSource, RecordReader, TokenStore
 from albert_fast.errors import option_error
 from albert_fast.inspection import find_files
 from albert_fast.paths import as_path, is_remote
@@ -25,6 +25,7 @@ from trainer.errors import TrainerError
 from trainer.exchange import tokenizer_open
 from trainer.run import packing
 from trainer.run.packing import Sizes
+from trainer.run.phases import Phase, open_phases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from albert_fast import Batch, Tokenizer
+    from albert_fast.options.phases import Plan
     from trainer.model.config import ModelConfig
 
 SAMPLED_PREDICTIONS = 500_000
@@ -63,12 +65,23 @@ class Data(NamedTuple):
     """What is known about the tokenizer, in the form of `albert_fast.tokenizers.match.described`; may be empty."""
     opened: Tokenizer | None = None
     """The tokenizer itself; None for records without one."""
+    parts: tuple[Phase, ...] = ()
+    """The phases of the run; empty for one phase with all of `source`."""
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of the run, at least one. `source` is that of the first."""
+        return self.parts or (Phase(self.source),)
 
     def check(self, config: ModelConfig) -> None:
         """Raise an AlbertFastError if the batches do not fit the model."""
         _check_size(self.path, self.vocab_size, config.vocab_size)
-        length, most = self.source.max_seq_length, config.max_position_embeddings
+        lengths, most = [phase.source.max_seq_length for phase in self.phases], config.max_position_embeddings
+        length = max(lengths)
         rule = f"at most {most}, the model's max_position_embeddings"
+        if length > most and self.phases[0].steps is not None:
+            message = f"in phase {lengths.index(length) + 1}, max_seq_length must be {rule}, got {length}"
+            raise AlbertFastError(message, kind="option", option="phase", rule=rule, value=length)
         if length > most and self.kind == "tokens":
             raise option_error("max_seq_length", rule, length)
         if length > most:
@@ -118,52 +131,61 @@ class Guess(NamedTuple):
 
 
 def from_tokens(
-    store: str | Path,
+    plans: Sequence[Plan],
     batch_size: int,
-    instances: Mapping[str, Any],
+    num_steps: int,
     seed: int,
-    num_steps: int | None = None,
+    *,
+    workers: int = 1,
+    order: Mapping[str, Any] = MappingProxyType({}),
     cache: Mapping[str, Any] = MappingProxyType({}),
     **how: Any,
 ) -> Data:
-    """Open a token store, which is masked again in each epoch.
+    """Open the token stores of a run, which are masked again in each epoch.
 
     Args:
-        store: its directory.
-        batch_size: rows per batch.
-        instances: the options of `InstanceStream` that determine the instances.
+        plans: the phases of the run.
+        batch_size: rows per batch of this worker.
+        num_steps: the number of steps of the run.
         seed: random seed of splits, order and masks.
-        num_steps: the number of steps in which `masked_lm_prob` falls, if it does.
+        workers: the number of workers.
+        order: how `InstanceStream` shuffles.
         cache: how `TokenStore` fetches a remote store.
         how: the options of `InstanceStream` that do not affect the instances.
 
     Raises:
-        AlbertFastError: as `InstanceStream`.
+        AlbertFastError: as `trainer.run.phases.open_phases`.
     """
-    opened = TokenStore(store, **cache)
-    stream = InstanceStream(opened, batch_size, seed=seed, num_steps=num_steps, **instances, **how)
-    tokenizer = opened.tokenizer()
+    opened = open_phases(
+        plans, batch_size, workers, num_steps, seed, order, lambda name: TokenStore(name, **cache), **how
+    )
+    stores = [*opened.stores.values()]
+    first, path = stores[0], ", ".join(opened.stores)
+    tokenizer = first.tokenizer()
+    shapes = [_shape(phase.source) for phase in opened.phases]
+    longest = max(shapes, key=lambda shape: shape["max_seq_length"])
     figures = {
         "source": "tokens",
-        "path": str(store),
-        "documents": opened.num_documents,
-        "sentences": opened.num_sentences,
-        "tokens": opened.num_tokens,
-        "vocab_size": opened.vocab_size,
-        **_shape(stream),
+        "path": path,
+        "documents": sum(store.num_documents for store in stores),
+        "sentences": sum(store.num_sentences for store in stores),
+        "tokens": sum(store.num_tokens for store in stores),
+        "vocab_size": first.vocab_size,
+        # The number of instances depends on their length.
+        **{name: value for name, value in longest.items() if name != "instances" or len(shapes) == 1},
     }
-    identity = {"kind": "tokens", "digest": opened.digest, **dict(instances), **_shape(stream)}
     return Data(
-        stream,
+        opened.phases[0].source,
         "tokens",
-        str(store),
-        opened.vocab_size,
-        opened.tokenizer_digest,
-        identity,
+        path,
+        first.vocab_size,
+        first.tokenizer_digest,
+        opened.identity,
         figures,
-        _files_of_store(opened.path, tokenizer),
+        _files_of_store(first.path, tokenizer),
         tokenizer_match.described(tokenizer),
         tokenizer,
+        opened.phases,
     )
 
 

@@ -17,7 +17,9 @@ from trainer.errors import TrainerError
 from trainer.model import checkpoints
 from trainer.model.features import FEATURES
 from trainer.model.losses import Metrics
+from trainer.run import phases
 from trainer.run.feed import Feed, Packer
+from trainer.run.phases import Steps
 from trainer.run.step import NO_SIGNALS, Step
 from trainer.run.stops import TIME_IS_UP
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from trainer.run.feed import Work
     from trainer.run.hardware import Hardware
     from trainer.run.packing import Width
+    from trainer.run.phases import Phase
     from trainer.run.step import Replica, Report
     from trainer.run.stops import Stops
 
@@ -100,10 +103,10 @@ class Run(NamedTuple):
     schedule: Schedule
     hardware: Hardware
     replicas: Sequence[Replica]
-    source: BatchSource
-    """All of the data, in batches of this worker's size."""
-    widths: tuple[Width, ...]
-    """The shapes of micro-batches."""
+    phases: tuple[Phase, ...]
+    """The data of each phase, in batches of this worker's size."""
+    widths: tuple[tuple[Width, ...], ...]
+    """The shapes of micro-batches of each phase."""
     jit: bool
     peak_tflops: float | None
     """Peak rate of a device, in TFLOP/s."""
@@ -117,10 +120,13 @@ class Run(NamedTuple):
     listener: Listener
     stop_caching: Callable[[], bool] = lambda: False
     """Stops writing compiled programs to disk after that failed. Returns false if that is not possible."""
-    masked: Callable[[int], float] | None = None
-    """Returns the fraction of the tokens that is masked in a step, from 0. None if it is the same in all steps."""
     mirror: Callable[[], None] = lambda: None
     """Called by the chief when a checkpoint is complete, and again when it is evaluated and old ones are gone."""
+
+    @property
+    def plan(self) -> Steps:
+        """The phases and the number of steps."""
+        return Steps(self.phases, self.options.num_train_steps)
 
 
 def train(run: Run, start: int, hours: float, stops: Stops, later: Callable[[], Run] | None = None) -> Outcome:
@@ -164,10 +170,13 @@ def train(run: Run, start: int, hours: float, stops: Stops, later: Callable[[], 
 def _train(run: Run, step: Step, meter: Meter, start: int, stops: Stops) -> Outcome:
     """Train from step `start` to the last one of `run`; see `train`."""
     hardware, options = run.hardware, run.options
-    part = run.source.shard(hardware.worker, hardware.workers) if hardware.workers > 1 else run.source
     total = options.num_train_steps
     reason: str | None = None
-    feed = Feed(part.batches(start, total), _packer(run))
+
+    def part(source: BatchSource) -> BatchSource:
+        return source.shard(hardware.worker, hardware.workers) if hardware.workers > 1 else source
+
+    feed = Feed(phases.batches(run.plan, start, part), _packer(run))
     try:
         meter.began(feed)
         done = saved = start
@@ -214,9 +223,15 @@ def _train(run: Run, step: Step, meter: Meter, start: int, stops: Stops) -> Outc
     return Outcome(done, finished, None if finished else reason)
 
 
-def _packer(run: Run) -> Callable[[Batch], Work]:
-    pack = Packer(run.widths, run.config, run.hardware)
-    return lambda batch: pack({name: batch[name] for name in FEATURES})  # type: ignore[literal-required]
+def _packer(run: Run) -> Callable[[tuple[int, Batch]], Work]:
+    """Return the function that packs a batch into the micro-batches of its phase."""
+    packers = [Packer(widths, run.config, run.hardware) for widths in run.widths]
+
+    def pack(item: tuple[int, Batch]) -> Work:
+        phase, batch = item
+        return packers[phase]({name: batch[name] for name in FEATURES})  # type: ignore[literal-required]
+
+    return pack
 
 
 def _run_step(step: Step, feed: Feed, number: int, stops: Stops, run: Run, meter: Meter, *, first: bool) -> Report:
@@ -233,7 +248,8 @@ def _run_step(step: Step, feed: Feed, number: int, stops: Stops, run: Run, meter
             return False
         return step.seconds is None or left * step.seconds > NEAR
 
-    advice = f"with micro-batches of {run.widths[-1]} tokens; pass a smaller `micro_batch_size`"
+    widest = run.widths[run.plan.number(number)][-1]
+    advice = f"with micro-batches of {widest} tokens; pass a smaller `micro_batch_size`"
     work = feed.next()
     with device_errors(f"in step {number + 1:,}", run.hardware, advice):
         return _retried(run, lambda: step(work, number, signals, abandon))
@@ -407,7 +423,8 @@ class Meter:
             self.seconds = now - self.last
         self.done.append(_Done(number, report, now - self.last, waited - self.waited, compiled))
         self.last, self.waited = now, waited
-        if (number + 1) % self.run.options.log_steps == 0:
+        # A line is about one phase.
+        if (number + 1) % self.run.options.log_steps == 0 or number + 1 in self.run.plan.borders:
             self.flush()
         sent = report.signals.numpy()
         return next((reason for reason, signals in SIGNALS.items() if np.dot(sent, signals) > 0), None)
@@ -440,8 +457,7 @@ class Meter:
             "learning_rate": float(last.report.learning_rate),
             "gradient_norm": mean([report.gradient_norm for report in reports]),
         }
-        if self.run.masked is not None:
-            line["masked_lm_prob"] = self.run.masked(last.number)
+        line |= self._of_phase(self.done[0].number, last.number)
         steady = [done for done in self.done if not done.compiled]
         compiling = [done.seconds for done in self.done if done.compiled]
         seconds = sum(done.seconds for done in steady)
@@ -464,6 +480,19 @@ class Meter:
         }
         self.done.clear()
         self.run.listener.training(line)
+
+    def _of_phase(self, first: int, last: int) -> dict[str, Any]:
+        """Return what a line says about the data of steps `first` to `last`, if it is not the same in all steps."""
+        plan = self.run.plan
+        found: dict[str, Any] = {}
+        if (fraction := plan.masked(last)) is not None:
+            found["masked_lm_prob"] = fraction
+        if len(plan.phases) > 1:
+            number = plan.number(last)
+            found |= {"phase": number + 1, "max_seq_length": plan.phases[number].source.max_seq_length}
+        if drawn := plan.drawn(first, last + 1, self.run.hardware.workers):
+            found["drawn"] = drawn
+        return found
 
     def _refuse(self, number: int, report: Report) -> None:
         metrics = report.metrics

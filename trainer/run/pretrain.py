@@ -25,8 +25,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tensorflow as tf
 
 from albert_fast.files import locked, write_atomic
-from albert_fast.options.base import is_fall
-from albert_fast.options.instances import fraction_at
 from albert_fast.text import number, quantity
 from trainer import folder as run_folder
 from trainer.errors import TrainerError, reason
@@ -39,7 +37,7 @@ from trainer.report.journal import Journal
 from trainer.report.live import Live
 from trainer.report.report import write_report
 from trainer.report.tensorboard import TensorBoard
-from trainer.run import budget, data, expectation, memory, resolve, resume
+from trainer.run import budget, data, expectation, memory, phases, resolve, resume
 from trainer.run.evaluation import Evaluator
 from trainer.run.feed import Packer
 from trainer.run.hardware import Hardware, environment
@@ -49,7 +47,7 @@ from trainer.run.stops import Stops
 from trainer.run.together import check_same_start, sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from trainer.model.config import ModelConfig
@@ -129,9 +127,10 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         pending = job.options.budget_hours is not None and decision is None
         if decision is not None:
             facts[budget.FACT] = decision._asdict()
-        resolved = resolve.resolve(
-            job.config, job.options, job.training.source, hardware, before.get("resolved", {}), warn
+        each = resolve.resolve_phases(
+            job.config, job.options, job.training.phases, hardware, before.get("resolved", {}), warn
         )
+        resolved = each[0]
         if resolved.deterministic:
             tf.config.experimental.enable_op_determinism()
         tf.config.experimental.enable_tensor_float_32_execution(resolved.precision == "tf32")
@@ -156,8 +155,8 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             if mirror is not None:
                 mirror.say = listener.say
                 mirror.begin(over=not job.resumes)
-            expected = _expect(job, hardware, resolved)
-            _announce(job, hardware, resolved, expected, start, listener, warn, pending=pending)
+            expected = _expect(job, hardware, each)
+            _announce(job, hardware, each, expected, start, listener, warn, pending=pending)
             run = Run(
                 config=job.config,
                 options=job.options,
@@ -165,20 +164,19 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 schedule=_schedule(job.options, MOST_STEPS if pending else job.options.num_train_steps),
                 hardware=hardware,
                 replicas=replicas,
-                source=job.training.source,
-                widths=resolved.widths,
+                phases=job.training.phases,
+                widths=tuple(one.widths for one in each),
                 jit=resolved.jit,
                 peak_tflops=_peak(job, hardware, resolved),
                 directory=directory,
-                facts={**facts, "resolved": resolved._asdict()},
+                facts={**facts, "resolved": resolve.record(each)},
                 files=job.training.tokenizer_files,
                 evaluator=evaluator,
                 listener=listener,
                 stop_caching=job.stop_caching,
-                masked=_masked(job),
                 mirror=mirror.copy if mirror is not None else lambda: None,
             )
-            described = _describe(job, hardware, resolved, expected, run) if hardware.chief else {}
+            described = _describe(job, hardware, each, expected, run) if hardware.chief else {}
             if pending and hardware.chief:
                 decision = budget.recorded(job.directory, job.options)
             if decision is not None:
@@ -267,14 +265,6 @@ def _schedule(options: Options, num_train_steps: int) -> Schedule:
     return Schedule(**{**{name: getattr(options, name) for name in fields}, "num_train_steps": num_train_steps})
 
 
-def _masked(job: Job) -> Callable[[int], float] | None:
-    """Return the function of `Run.masked`."""
-    fraction: Any = job.training.identity.get("masked_lm_prob")
-    if not is_fall(fraction):
-        return None
-    return lambda step: fraction_at(fraction, step, job.options.num_train_steps)
-
-
 def _planned(job: Job, before: Mapping[str, Any]) -> tuple[Job, budget.Decision | None]:
     """Return the job with the number of steps that a budget has led to, and that decision.
 
@@ -331,18 +321,37 @@ def _peak(job: Job, hardware: Hardware, resolved: Resolved) -> float | None:
     return hardware.peak_tflops if resolved.precision == "bf16" else None
 
 
-def _expect(job: Job, hardware: Hardware, resolved: Resolved) -> expectation.Expectation:
+def _expect(job: Job, hardware: Hardware, resolved: Sequence[Resolved]) -> list[expectation.Expectation]:
+    """Return what is expected of a step of each phase."""
     rows = job.options.batch_size // hardware.workers
-    found = data.row_sizes(job.training.source)
-    plan = Packer(resolved.widths, job.config, hardware).plan
-    return expectation.expect(job.config, found, resolved.widths, rows, plan)
+    found = []
+    for phase, one in zip(job.training.phases, resolved, strict=True):
+        plan = Packer(one.widths, job.config, hardware).plan
+        found.append(expectation.expect(job.config, data.row_sizes(phase.source), one.widths, rows, plan))
+    return found
+
+
+def _needed(job: Job, hardware: Hardware, resolved: Sequence[Resolved]) -> int:
+    """Return the estimated bytes of a step, of the phase that needs most."""
+    how = resolve.memory_options(job.options, hardware)
+    return max(
+        memory.estimate(
+            job.config,
+            one.micro_batch,
+            phase.source.max_seq_length,
+            phase.source.max_predictions,
+            one.precision,
+            **how,
+        )
+        for phase, one in zip(job.training.phases, resolved, strict=True)
+    )
 
 
 def _announce(
     job: Job,
     hardware: Hardware,
-    resolved: Resolved,
-    expected: expectation.Expectation,
+    resolved: Sequence[Resolved],
+    expected: Sequence[expectation.Expectation],
     start: int,
     listener: Listener,
     warn: Callable[[str], None],
@@ -353,40 +362,43 @@ def _announce(
 
     `pending` says that the number of steps will be decided later.
     """
-    options, source = job.options, job.training.source
+    options, plan = job.options, phases.Steps(job.training.phases, job.options.num_train_steps)
+    sources = [phase.source for phase in plan.phases]
     count = f"{hardware.replicas} x " if hardware.replicas > 1 else ""
     instances = number(options.batch_size, "instance")
-    epochs = options.num_train_steps * options.batch_size / len(source)
-    plan = f"{number(options.num_train_steps, 'step')} of {instances}, or {epochs:,.1f} epochs"
+    planned = f"{number(options.num_train_steps, 'step')} of {instances}"
     if pending:
-        plan = (
+        planned = (
             f"steps of {instances}, as many as fit budget_hours={options.budget_hours:g}; their number is decided at "
             f"the end of warmup, after step {options.num_train_steps:,}"
         )
+    elif len(sources) == 1:
+        planned += f", or {options.num_train_steps * options.batch_size / len(sources[0]):,.1f} epochs"
+    longest = max(source.max_seq_length for source in sources)
+    of = f"{len(sources[0]):,} instances" if len(sources) == 1 else "instances"
     listener.say(
-        f"training ALBERT {job.name} ({memory.parameters(job.config):,} parameters) on {len(source):,} instances of up "
-        f"to {source.max_seq_length} tokens from {job.training.path}: {plan}"
+        f"training ALBERT {job.name} ({memory.parameters(job.config):,} parameters) on {of} of up to {longest} tokens "
+        f"from {job.training.path}: {planned}"
     )
+    for line in phases.lines(plan, hardware.workers):
+        listener.say(line)
     # A run that resumes cannot change them, and other weights to start from want a lower rate.
     misfit = expectation.rate_line(options.optimizer, options.batch_size, options.learning_rate)
     if misfit and hardware.chief and start == 0 and job.init_checkpoint is None:
         warn(misfit)
-    needed = memory.estimate(
-        job.config,
-        resolved.micro_batch,
-        source.max_seq_length,
-        source.max_predictions,
-        resolved.precision,
-        **resolve.memory_options(options, hardware),
-    )
+    needed = _needed(job, hardware, resolved)
     room = "" if hardware.memory_bytes is None else f" of {quantity(hardware.memory_bytes, 'bytes')}"
     each = " on each" if hardware.replicas > 1 else ""
-    listener.say(
-        f"on {count}{hardware.name} in {resolved.precision}: a step needs about {quantity(needed, 'bytes')}{room}{each}"
+    device = f"on {count}{hardware.name} in {resolved[0].precision}"
+    listener.say(f"{device}: a step needs about {quantity(needed, 'bytes')}{room}{each}")
+    for index, (one, found) in enumerate(zip(resolved, expected, strict=True), 1):
+        line = expectation.padding_line(found, one.widths, len(hardware.devices))
+        listener.say(f"phase {index}: {line}" if len(resolved) > 1 else line)
+    work = options.batch_size * sum(
+        found.operations * max(0, phase.end(plan.total) - max(start, phase.first))
+        for found, phase in zip(expected, plan.phases, strict=True)
     )
-    listener.say(expectation.padding_line(expected, resolved.widths, len(hardware.devices)))
-    work = expected.operations * options.batch_size * (options.num_train_steps - start)
-    gpu, peak = hardware.kind == "GPU", _peak(job, hardware, resolved)
+    gpu, peak = hardware.kind == "GPU", _peak(job, hardware, resolved[0])
     if work == 0 or pending or (gpu and peak is None):
         return
     fraction = expectation.peak_fraction(hardware.name)
@@ -401,7 +413,7 @@ def _announce(
         job.name,
         options.batch_size,
         options.num_train_steps,
-        source.max_seq_length,
+        longest,
         from_store=from_store,
         gpu=gpu,
     )
@@ -410,13 +422,19 @@ def _announce(
 
 
 def _describe(
-    job: Job, hardware: Hardware, resolved: Resolved, expected: expectation.Expectation, run: Run
+    job: Job,
+    hardware: Hardware,
+    resolved: Sequence[Resolved],
+    expected: Sequence[expectation.Expectation],
+    run: Run,
 ) -> dict[str, Any]:
     """Return the content of run.json, except for the progress of the run."""
-    source = job.training.source
-    shape = source.max_seq_length, source.max_predictions
+    longest = max((phase.source for phase in run.phases), key=lambda source: source.max_seq_length)
+    shape = longest.max_seq_length, longest.max_predictions
     held_out = None if job.held_out is None else job.held_out.source
-    figures = {**job.training.figures, **data.sample(source, held_out)}
+    # Of phases, the first one is shown, as in the figures of micro-batches below.
+    figures = {**job.training.figures, **data.sample(job.training.source, held_out)}
+    figures |= phases.described(run.plan, hardware.workers)
     if job.held_out is not None:
         figures |= {"eval_records": job.held_out.path, "eval_instances": len(job.held_out.source)}
     return {
@@ -425,24 +443,18 @@ def _describe(
             "name": job.name,
             "parameters": memory.parameters(job.config),
             "training_flops_per_sequence": flops.training_flops(job.config, *shape),
-            "memory_estimate_bytes": memory.estimate(
-                job.config,
-                resolved.micro_batch,
-                *shape,
-                resolved.precision,
-                **resolve.memory_options(job.options, hardware),
-            ),
+            "memory_estimate_bytes": _needed(job, hardware, resolved),
         },
         "training": {
             "optimizer": job.options.optimizer,
             "batch_size": job.options.batch_size,
-            "micro_batch_size": resolved.micro_batch,
-            "widths": [str(width) for width in resolved.widths],
-            "expected_padding": expected.padding,
+            "micro_batch_size": resolved[0].micro_batch,
+            "widths": [str(width) for width in dict.fromkeys(width for one in resolved for width in one.widths)],
+            "expected_padding": expected[0].padding,
             "replicas": hardware.replicas,
             "workers": hardware.workers,
-            "precision": resolved.precision,
-            "xla": resolved.jit,
+            "precision": resolved[0].precision,
+            "xla": resolved[0].jit,
             "init_checkpoint": run.facts["init_checkpoint"],
         },
         "environment": environment(hardware) | {"peak_tflops": run.peak_tflops},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from albert_fast.errors import option_error
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from albert_fast import BatchSource
     from trainer.model.config import ModelConfig
     from trainer.run.hardware import Hardware
+    from trainer.run.phases import Phase
 
 TOKENS_AT_A_TIME = {"GPU": (8_192, 65_536), "CPU": (512, 512)}
 """Tokens of a micro-batch below which it is slower, and above which it is no faster."""
@@ -27,6 +29,10 @@ MICRO_BATCHES = 16
 
 With fewer, most micro-batches have a long row, and devices get unequal work.
 """
+
+
+LATER = "later"
+"""The key of the options of the second and later phases in what a checkpoint keeps."""
 
 
 class Resolved(NamedTuple):
@@ -40,6 +46,48 @@ class Resolved(NamedTuple):
     widths: tuple[Width, ...]
     attention: str
     recompute: bool
+
+
+def resolve_phases(
+    config: ModelConfig,
+    options: Options,
+    phases: Sequence[Phase],
+    hardware: Hardware,
+    before: Mapping[str, Any],
+    warn: Callable[[str], None],
+) -> tuple[Resolved, ...]:
+    """Resolve the options of each phase; see `resolve`. They differ in micro-batches and widths only.
+
+    Args:
+        config: the model.
+        options: the options as given.
+        phases: the phases of the run.
+        hardware: the devices.
+        before: what `record` returned at an earlier start.
+        warn: called with a line of warning, once for each.
+    """
+    said: set[str] = set()
+
+    def once(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            warn(line)
+
+    found = []
+    earlier = [before, *before.get(LATER, [])]
+    for number, phase in enumerate(phases):
+        chosen = options
+        if phase.micro_batch_size is not None:
+            chosen = dataclasses.replace(options, micro_batch_size=phase.micro_batch_size)
+        then = earlier[number] if number < len(earlier) else {}
+        found.append(resolve(config, chosen, phase.source, hardware, then, once))
+    return tuple(found)
+
+
+def record(resolved: Sequence[Resolved]) -> dict[str, Any]:
+    """Return what a checkpoint keeps about the options of all phases."""
+    first, *later = (one._asdict() for one in resolved)
+    return {**first, LATER: later} if later else first
 
 
 def resolve(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from albert_fast.options.base import is_fall, options_of
 from albert_fast.options.training import TrainingOptions, decay_steps
 from albert_fast.paths import is_remote
+from albert_fast.text import number
 from albert_fast.tokenizers import match as tokenizer_match
 from trainer.errors import TrainerError
 from trainer.options import CHANGES_THE_RESULT
@@ -73,7 +74,9 @@ def check_facts(run: Path, before: Mapping[str, Any], now: Mapping[str, Any], st
     # The data come last, because a different seed already changes the number of instances.
     for part, explain in (("model", _model), ("options", _option), ("data", _data)):
         then_all, now_all = before.get(part, {}), now[part]
-        for name in dict.fromkeys([*then_all, *now_all]):
+        # Without phases, what is in each of them is beside them.
+        first = ["phases"] if "phases" in then_all or "phases" in now_all else []
+        for name in dict.fromkeys([*first, *then_all, *now_all]):
             if then_all.get(name) == now_all.get(name):
                 continue
             message = explain(run, name, then_all, now_all)
@@ -107,14 +110,15 @@ def _complete(options: Mapping[str, Any]) -> dict[str, Any]:
 def _decay_begins(*runs: Mapping[str, Any]) -> int | None:
     """Return the number of first steps that are the same in runs with these facts, which differ only in `DECAY`.
 
-    It is None if another end changes all steps, as it does if the learning rate or the masks fall from the start.
+    It is None if another end changes all steps, as it does if the learning rate or the masks fall from the start. It
+    also is with phases, which say themselves how many steps there are.
     """
     begins = []
     for facts in runs:
         options, total = facts["options"], facts["options"]["num_train_steps"]
         if options["learning_rate_schedule"] != "wsd" or total is None:
             return None
-        if is_fall(facts.get("data", {}).get("masked_lm_prob")):
+        if is_fall(facts.get("data", {}).get("masked_lm_prob")) or "phases" in facts.get("data", {}):
             return None
         begins.append(int(total) - decay_steps(SimpleNamespace(**options), total))
     return min(begins)
@@ -181,7 +185,27 @@ def _shown(value: Any) -> Any:
     return repr(value).removesuffix(".0") if isinstance(value, float) else value
 
 
+def _phases(then: list[dict[str, Any]] | None, now: list[dict[str, Any]] | None) -> str:
+    """Return how the phases differ."""
+    if then is None or now is None:
+        return "started without phases, not with them" if then is None else "started with phases, not without them"
+    if len(then) != len(now):
+        return f"started with {number(len(then), 'phase')}, not {len(now)}"
+    for index, (one, other) in enumerate(zip(then, now, strict=True), 1):
+        for name in dict.fromkeys([*one, *other]):
+            if one.get(name) == other.get(name):
+                continue
+            if name in FOUND or name == "shares":
+                return f"started with other stores or weights in phase {index}"
+            return f"started with {name} {_shown(one.get(name))} in phase {index}, not {_shown(other.get(name))}"
+    raise AssertionError("equal phases do not differ")
+
+
 def _data(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    if name == "phases":
+        return f"{_phases(then.get(name), now.get(name))}; pass the same `phase` to resume, {OTHERWISE}"
+    if name == "shares":
+        return f"started with other weights; pass the same `tokens` with the same weights to resume, {OTHERWISE}"
     if name in FOUND or (name == "max_seq_length" and now.get("kind") == "records"):
         return f"started with other data; pass the same `tokens` or `records` to resume, {OTHERWISE}"
     return _option(run, name, then, now)

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use albert_fast_core::Error;
 use albert_fast_core::batches::batch::{Batch, Batched, Batches, guarded};
+use albert_fast_core::batches::mixture::Mixture;
+use albert_fast_core::batches::pattern::Pattern;
 use albert_fast_core::batches::prefetch::{Ahead, Next, Prefetch};
 use albert_fast_core::batches::stream::{Fall, InstanceStream};
 use albert_fast_core::instances::options::InstanceOptions;
@@ -61,12 +63,8 @@ fn to_arrays<'py>(py: Python<'py>, batch: Batch, of: &dyn Batches) -> PyResult<B
 #[pyclass(name = "Batches", module = "albert_fast._native", frozen)]
 pub struct PyBatches {
     inner: Arc<dyn Batches>,
-}
-
-impl PyBatches {
-    pub fn new(inner: Arc<dyn Batches>) -> Self {
-        Self { inner }
-    }
+    /// How the stores that the instances are from take turns; `None` for records.
+    pattern: Option<Arc<Pattern>>,
 }
 
 #[pymethods]
@@ -113,7 +111,21 @@ impl PyBatches {
 
     /// Returns shard index of count: every count-th instance, starting with instance index.
     fn shard(&self, index: u64, count: u64) -> PyResult<Self> {
-        self.inner.shard(index, count).map(Self::new).map_err(to_python)
+        let inner = self.inner.shard(index, count).map_err(to_python)?;
+        Ok(Self { inner, pattern: self.pattern.clone() })
+    }
+
+    /// Returns the number of instances from each store in a period of the mixture.
+    #[getter]
+    fn shares(&self) -> Vec<u64> {
+        self.pattern.as_ref().map_or_else(Vec::new, |pattern| pattern.shares().to_vec())
+    }
+
+    /// Returns how many of the instances first..end of the whole source are from each store.
+    fn drawn(&self, first: u64, end: u64) -> Vec<u64> {
+        let Some(pattern) = &self.pattern else { return Vec::new() };
+        let (before, after) = (pattern.counts(first), pattern.counts(end));
+        after.iter().zip(&before).map(|(after, before)| after.saturating_sub(*before)).collect()
     }
 
     /// Returns the number of instances in the first epoch.
@@ -236,14 +248,17 @@ impl BatchIterator {
     }
 }
 
-/// Returns the batches of all epochs of a token store.
+/// Returns the batches of all epochs of token stores, mixed by their weights.
 #[pyfunction]
-#[pyo3(signature = (store, batch_size, options_json, *, fall=None, tokenizer=None, num_threads=None))]
+#[pyo3(signature = (stores, batch_size, options_json, *, weights, starts, fall=None, tokenizer=None, num_threads=None))]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub fn instance_batches(
     py: Python<'_>,
-    store: &PyTokenStore,
+    stores: Vec<PyRef<'_, PyTokenStore>>,
     batch_size: usize,
     options_json: &str,
+    weights: Vec<f64>,
+    starts: Vec<u64>,
     fall: Option<(f64, u64)>,
     tokenizer: Option<&PyTokenizer>,
     num_threads: Option<i64>,
@@ -251,23 +266,36 @@ pub fn instance_batches(
     crate::arrays::load(py)?;
     let options: InstanceOptions = instance_options(options_json)?;
     let given = tokenizer.map(|tokenizer| tokenizer.inner.clone());
-    let store = store.inner.clone();
-    let batches = run(py, num_threads, None, |progress| {
-        let tokenizer = match given {
-            Some(tokenizer) => {
-                check_tokenizer(&store, &tokenizer)?;
-                tokenizer
-            }
-            None => Arc::new(tokenizer_of(&store)?),
-        };
-        let vocab = tokenizer.vocab(options.word_boundary)?;
-        let mut stream = InstanceStream::new(store, vocab, options, progress)?;
-        if let Some((last, batches)) = fall {
-            stream = stream.falling(Fall { last, batches })?;
+    let stores: Vec<_> = stores.iter().map(|store| store.inner.clone()).collect();
+    let (batches, pattern) = run(py, num_threads, None, |progress| {
+        let pattern = Arc::new(Pattern::new(&weights, options.random_seed)?);
+        let count = stores.len();
+        let mut streams = Vec::with_capacity(count);
+        for store in stores {
+            let tokenizer = match &given {
+                Some(tokenizer) => {
+                    check_tokenizer(&store, tokenizer)?;
+                    tokenizer.clone()
+                }
+                None => Arc::new(tokenizer_of(&store)?),
+            };
+            let vocab = tokenizer.vocab(options.word_boundary)?;
+            let path = store.address().unwrap_or(store.directory()).to_owned();
+            let stream = InstanceStream::new(store, vocab, options.clone(), progress).map_err(|error| match error {
+                // With several, the message must say which one has no instances.
+                Error::Input { path: None, reason } if count > 1 => Error::input_at(&path, reason),
+                other => other,
+            })?;
+            let stream = stream.sharing(count);
+            streams.push(Arc::new(match fall {
+                Some((last, batches)) => stream.falling(Fall { last, batches })?,
+                None => stream,
+            }));
         }
-        Batched::new(Arc::new(stream), batch_size)
+        let mixture = Mixture::new(streams, pattern.clone(), starts)?;
+        Ok((Batched::new(Arc::new(mixture), batch_size)?, pattern))
     })?;
-    Ok(PyBatches::new(Arc::new(batches)))
+    Ok(PyBatches { inner: Arc::new(batches), pattern: Some(pattern) })
 }
 
 /// Returns the batches of all epochs of record files. Remote ones are fetched into a cache first.
@@ -304,5 +332,5 @@ pub fn record_batches(
     let batches = run(py, num_threads, progress, |progress| {
         Batched::new(Arc::new(RecordSource::open(&files, options, progress)?), batch_size)
     })?;
-    Ok(PyBatches::new(Arc::new(batches)))
+    Ok(PyBatches { inner: Arc::new(batches), pattern: None })
 }

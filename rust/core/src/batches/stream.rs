@@ -57,6 +57,8 @@ pub struct InstanceStream<D> {
     masker: Masker,
     fall: Option<Fall>,
     epoch_len: u64,
+    /// The most waypoints of all indexes that are kept.
+    most_kept: usize,
     known: Mutex<Known>,
 }
 
@@ -118,7 +120,9 @@ impl<D: Documents + Send> InstanceStream<D> {
             let fix = "the reference's generator makes instances only in order, not one by one";
             return Err(Error::rule_with_fix("rng", "'fast'", "'reference'", fix));
         }
-        let mut stream = Self { documents, vocab, options, masker, fall: None, epoch_len: 0, known: Mutex::default() };
+        let known = Mutex::default();
+        let mut stream =
+            Self { documents, vocab, options, masker, fall: None, epoch_len: 0, most_kept: MAX_KEPT, known };
         let first = stream.build(0, progress)?;
         if first.chunks.is_empty() {
             return Err(Error::input(match stream.documents.num_documents() {
@@ -148,6 +152,13 @@ impl<D: Documents + Send> InstanceStream<D> {
         }
         self.fall = Some(fall);
         Ok(self)
+    }
+
+    /// Makes the stream one of `count` that share the memory of one.
+    #[must_use]
+    pub fn sharing(mut self, count: usize) -> Self {
+        self.most_kept = MAX_KEPT / count.max(1);
+        self
     }
 
     /// Returns the fraction of tokens to mask in batch `k`.
@@ -182,7 +193,7 @@ impl<D: Documents + Send> InstanceStream<D> {
         known.indexes.retain(|&(number, _)| number != chunking);
         known.indexes.push((chunking, index.clone()));
         let size = |known: &Known| known.indexes.iter().map(|(_, index)| index.chunks.checkpoints.len()).sum::<usize>();
-        while size(&known) > MAX_KEPT && known.indexes.len() > 1 {
+        while size(&known) > self.most_kept && known.indexes.len() > 1 {
             known.indexes.remove(0);
         }
         Ok(index)

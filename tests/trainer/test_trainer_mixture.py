@@ -1,0 +1,160 @@
+"""Phases of a run as numbers: steps, stores, what is drawn from each, and what must be the same to resume."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from trainer_runs import GOLDEN, Material
+
+from albert_fast import AlbertFastError, TokenStore, tokenize
+from albert_fast.options import Pretrain
+from trainer.report.sources import drawn, section
+from trainer.run import data, phases, resume
+
+if TYPE_CHECKING:
+    from trainer.run.data import Data
+
+
+@pytest.fixture(scope="module")
+def other(material: Material, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store of other text, with the same tokenizer."""
+    path = tmp_path_factory.mktemp("other") / "store"
+    tokenize([GOLDEN / "corpus" / "part-b.txt"], path, TokenStore(material.store).tokenizer())
+    return str(path)
+
+
+def opened(workers: int = 1, **options: Any) -> Data:
+    chosen = Pretrain(output_dir=Path("run"), model="tiny", num_warmup_steps=1, **{"max_seq_length": 32, **options})
+    chosen = dataclasses.replace(chosen, num_train_steps=chosen.phase_steps or 12)
+    return data.from_tokens(chosen.plans(), 8 // workers, chosen.num_train_steps, 7, workers=workers)
+
+
+def two(store: Path, other: str) -> dict[str, Any]:
+    return {
+        "tokens": (f"{store}=3", f"{other}=1"),
+        "phase": (
+            "steps=5,masked_lm_prob=0.4:0.2",
+            {"steps": 4, "tokens": {other: 1}},
+            {"steps": 6, "max_seq_length": 64, "tokens": {str(store): 1, other: 1}, "micro_batch_size": 2},
+        ),
+    }
+
+
+def test_each_step_belongs_to_a_phase(material: Material, other: str) -> None:
+    store = str(material.store)
+    found = opened(**two(material.store, other))
+    steps = phases.Steps(found.phases, 15)
+    assert [steps.number(step) for step in (0, 4, 5, 8, 9, 14, 99)] == [0, 0, 1, 1, 2, 2, 2]
+    assert steps.borders == {5, 9}
+    assert [steps.masked(step) for step in (0, 2, 4, 5, 14)] == pytest.approx([0.4, 0.3, 0.2, 0.15, 0.15])
+    assert [phase.source.max_seq_length for phase in found.phases] == [32, 32, 64]
+    assert [phase.micro_batch_size for phase in found.phases] == [None, None, 2]
+    assert steps.drawn(0, 15, 1) == {store: 30 + 24, other: 10 + 32 + 24}
+    assert steps.drawn(4, 6, 1) == {
+        store: 30 - steps.drawn(0, 4, 1)[store],
+        other: 16 - 30 + steps.drawn(0, 4, 1)[store],
+    }
+    assert sum(steps.drawn(3, 11, 1).values()) == 8 * 8
+    batches = [(index, batch["input_ids"].shape[1]) for index, batch in phases.batches(steps, 4, lambda source: source)]
+    assert batches == [(0, 32)] + 4 * [(1, 32)] + 6 * [(2, 64)]
+
+
+def test_a_store_continues_where_the_phases_before_left_it(material: Material, other: str) -> None:
+    """As long as the length stays. Then two phases of the same kind are one."""
+    whole = opened(tokens=str(material.store))
+    parts = opened(tokens=str(material.store), phase=("steps=5", "steps=7,masked_lm_prob=0.15"))
+    both = [
+        [batch for _, batch in phases.batches(phases.Steps(one.phases, 12), 0, lambda it: it)] for one in (whole, parts)
+    ]
+    assert len(both[0]) == len(both[1]) == 12
+    for one, another in zip(*both, strict=True):
+        assert all(np.array_equal(one[name], another[name]) for name in one)
+    found = opened(**two(material.store, other))
+    assert [phase.source._arguments["starts"] for phase in found.phases] == [[0, 0], [10], [0, 0]]
+
+
+def test_the_workers_of_a_cluster_have_the_rows_of_one(material: Material, other: str) -> None:
+    alone, divided = opened(**two(material.store, other)), opened(workers=2, **two(material.store, other))
+    assert alone.identity == divided.identity
+    one, half = phases.Steps(alone.phases, 15), phases.Steps(divided.phases, 15)
+    assert one.drawn(2, 13, 1) == half.drawn(2, 13, 2)
+    wanted = [batch["input_ids"] for _, batch in phases.batches(one, 0, lambda source: source)]
+    for worker in range(2):
+        part = operator.methodcaller("shard", worker, 2)
+        found = [batch["input_ids"] for _, batch in phases.batches(half, 0, part)]
+        assert all(np.array_equal(batch, whole[worker::2]) for batch, whole in zip(found, wanted, strict=True))
+
+
+def facts(given: Data) -> dict[str, Any]:
+    return {"model": {}, "options": {}, "data": given.identity, "tokenizer": {}}
+
+
+def test_what_must_be_the_same_to_resume(material: Material, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "_complete", dict)
+    monkeypatch.setattr(resume, "_decay_begins", lambda *_: None)
+    store = str(material.store)
+    known = two(material.store, other)
+    mixed = {"tokens": (f"{store}=3", f"{other}=1")}
+    phased = facts(opened(**known))
+    again = {**known, "phase": (*known["phase"][:2], {**known["phase"][2], "micro_batch_size": 4})}
+    resume.check_facts(Path("run"), phased, facts(opened(**again)), 3)  # as fast as the user likes
+    for before, now, told in (
+        (known, {**known, "phase": ()}, "started with phases, not without them; pass the same `phase` to resume"),
+        (mixed, known, "started without phases, not with them; pass the same `phase`"),
+        (known, {**known, "phase": known["phase"][:2]}, "started with 3 phases, not 2; pass the same `phase`"),
+        (
+            known,
+            {**known, "phase": ("steps=6,masked_lm_prob=0.4:0.2", *known["phase"][1:])},
+            "started with steps 5 in phase 1, not 6; pass the same `phase`",
+        ),
+        (
+            known,
+            {**known, "phase": ("steps=5,masked_lm_prob=0.4", *known["phase"][1:])},
+            "started with masked_lm_prob 0.4:0.2 in phase 1, not 0.4;",
+        ),
+        (known, {**known, "tokens": (f"{store}=2", f"{other}=1")}, "started with other stores or weights in phase 1;"),
+        (
+            mixed,
+            {"tokens": (f"{store}=2", f"{other}=1")},
+            "started with other weights; pass the same `tokens` with the",
+        ),
+        (mixed, {"tokens": store}, "started with other data; pass the same `tokens`"),
+    ):
+        with pytest.raises(AlbertFastError) as caught:
+            resume.check_facts(Path("run"), facts(opened(**before)), facts(opened(**now)), 3)
+        assert str(caught.value).startswith(f"run: {told}")
+
+
+def test_what_does_not_fit_is_refused(material: Material, other: str) -> None:
+    given: dict[str, Any] = {"tokens": str(material.store), "phase": ("steps=5", "steps=6")}
+    plans = Pretrain(output_dir=Path("run"), **given).plans()
+    with pytest.raises(AlbertFastError) as caught:
+        data.from_tokens(plans, 8, 12, 7)
+    assert str(caught.value) == (
+        "the phases must have as many steps as the run, 12, got 11; change the steps of a phase, or pass "
+        "num_train_steps=11"
+    )
+    with pytest.raises(AlbertFastError) as caught:
+        opened(
+            tokens=str(material.store), phase=("steps=5", {"steps": 5, "tokens": {other: 1e-9, str(material.store): 1}})
+        )
+    assert str(caught.value).startswith("in phase 2, weights must be at least 1/65536 of their sum each")
+
+
+def test_the_report_counts_what_was_drawn() -> None:
+    lines = [
+        {"step": 2, "phase": 1, "drawn": {"a": 12, "b": 4}},
+        {"step": 4, "phase": 1, "drawn": {"a": 13, "b": 3}},
+        {"step": 6, "phase": 2, "drawn": {"b": 16}},
+    ]
+    assert drawn(lines) == {(1, "a"): 25, (1, "b"): 7, (2, "b"): 16}
+    text = section(lines)
+    for words in ("<td>25</td>", "<td>78.12%</td>", "<td>100.00%</td>", "<th>phase</th>", "Instances from each store"):
+        assert words in text
+    assert "phase" not in section([{"step": 2, "drawn": {"a": 12, "b": 4}}])
+    assert section([{"step": 2}]) == ""
