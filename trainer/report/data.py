@@ -115,6 +115,14 @@ class Run:
         known = values[np.isfinite(values)]
         return float(known[-max(1, round(RECENT * len(known))) :].mean()) if len(known) else None
 
+    def last(self, name: str) -> float | None:
+        """Return the newest known value of a training figure."""
+        return next((value for line in reversed(self.training) if (value := number(line.get(name))) is not None), None)
+
+    def most(self, name: str) -> float | None:
+        """Return the largest known value of a training figure."""
+        return max((value for line in self.training if (value := number(line.get(name))) is not None), default=None)
+
     def mean(self, name: str) -> float | None:
         """Return the mean over the training time of a figure that is a rate or a fraction of time."""
         _, values = self.series(name)

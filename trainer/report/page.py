@@ -60,8 +60,10 @@ td code { overflow-wrap: anywhere; font-size: .85rem; } mark { background: var(-
 .swatch { display: inline-block; width: .7rem; height: .7rem; border-radius: 50%; margin-right: .4rem; flex: none; }
 .runs { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; padding: 0; margin: .6rem 0;
   overflow-wrap: anywhere; } .runs li { display: flex; align-items: baseline; min-width: 0; }
-.choice { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: .8rem 0; }
-.compared th, .compared td { max-width: 22rem; }
+.compared th, .compared td { min-width: 7rem; max-width: 18rem; overflow-wrap: anywhere; }
+input[name=axis] + label, input[name=axis] ~ label { margin-right: 1rem; }
+#by-steps:not(:checked) ~ #over-steps, #by-time:not(:checked) ~ #over-time,
+#by-tokens:not(:checked) ~ #over-tokens { display: none; }
 @media print { .plots { grid-template-columns: 1fr 1fr; } figure { break-inside: avoid; } }
 """
 
@@ -160,6 +162,17 @@ def number_table(head: Sequence[str], rows: Iterable[Sequence[str]], best: int |
         lines.append('<tr class="best">' if number == best else "<tr>")
         lines += [f"<td>{escape(value)}</td>" for value in row]
         lines.append("</tr>")
+    return "\n".join([*lines, "</tbody></table></div>"])
+
+
+def run_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table with a column per run, in the order of their colors."""
+    first, *names = head
+    lines = ['<div class="wide"><table class="compared">', f"<thead><tr><th>{escape(first)}</th>"]
+    lines += [f"<th>{swatch(color)}{escape(name)}</th>" for color, name in enumerate(names)]
+    lines.append("</tr></thead><tbody>")
+    for key, *values in rows:
+        lines.append(f"<tr><th>{escape(key)}</th>{''.join(f'<td>{escape(value)}</td>' for value in values)}</tr>")
     return "\n".join([*lines, "</tbody></table></div>"])
 
 

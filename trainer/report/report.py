@@ -142,7 +142,7 @@ def _amounts(run: Run) -> str:
             epochs = amount(trained / instances)
             text += f", which is {epochs} {'epoch' if epochs == '1' else 'epochs'} of {instances:,.0f} instances"
         parts.append(text)
-    if (hours := _hours(run)) is not None:
+    if (hours := run.last("hours")) is not None:
         took = duration(3600 * hours)
         parts.append(f"Training took {took}" if parts else f"Trained for {took}")
     if isinstance(start := run.part("training").get("init_checkpoint"), str) and start:
@@ -150,11 +150,6 @@ def _amounts(run: Run) -> str:
     if run.resumed:
         parts.append(f"It was resumed {'once' if len(run.resumed) == 1 else f'{len(run.resumed)} times'}")
     return ". ".join(parts) + "." if parts else ""
-
-
-def _hours(run: Run) -> float | None:
-    known = [hours for line in run.training if (hours := number(line.get("hours"))) is not None]
-    return known[-1] if known else None
 
 
 def _qualities(run: Run) -> list[Tile]:
@@ -181,10 +176,12 @@ def _speeds(run: Run) -> list[Tile]:
         tiles.append(Tile("Compilation", duration(compiled), "in all starts together"))
     if (busy := run.mean("gpu_utilization")) is not None:
         tiles.append(Tile("GPU utilization", percent(busy), "mean of the run, from NVML"))
-    for name, note in (("gpu_memory_peak_bytes", "most that TensorFlow used"), ("gpu_memory_bytes", "most in use")):
-        _, values = run.series(name)
-        if len(values) and (most := float(max(values, key=lambda value: -1.0 if math.isnan(value) else value))) > 0:
-            tiles.append(Tile("GPU memory", quantity(most, "bytes"), f"{note} on a GPU"))
+    for name, title, note in (
+        ("gpu_memory_peak_bytes", "GPU memory, used", "most that TensorFlow used on a GPU"),
+        ("gpu_memory_bytes", "GPU memory, taken", "most that was taken on a GPU, from NVML"),
+    ):
+        if (most := run.most(name)) is not None:
+            tiles.append(Tile(title, quantity(most, "bytes"), note))
     return tiles
 
 
