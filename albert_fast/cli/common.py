@@ -13,9 +13,9 @@ from typing import Any
 
 from albert_fast import __version__
 from albert_fast.cli.flags import in_flags
+from albert_fast.errors import AlbertFastError
 from albert_fast.files import write_atomic
 from albert_fast.options import Stage
-from albert_fast.errors import AlbertFastError
 from albert_fast.paths import RemotePath, public
 from albert_fast.text import number, one_line
 

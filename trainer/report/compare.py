@@ -99,24 +99,22 @@ def _results(runs: Sequence[Run], names: Sequence[str]) -> str:
     rows = [
         ["steps", *(f"{run.done:,} of {run.total:,}" if run.total else f"{run.done:,}" for run in runs)],
         ["tokens", *map(_tokens, runs)],
-        ["training", *(_known(run.last("hours"), lambda hours: duration(3600 * hours)) for run in runs)],
+        ["training time", *(_known(run.last("hours"), lambda hours: duration(3600 * hours)) for run in runs)],
     ]
     for key, (_, task) in TASKS.items():
         for figure in ("loss", "accuracy"):
             name = f"{key}_{figure}"
             last = [number(run.evaluations[-1]["evaluation"].get(name)) if run.evaluations else None for run in runs]
-            best = [found[1] if (found := run.best_of(name)) else None for run in runs]
             rows.append([f"{task}: {figure}, training", *(_known(run.recent(name), _fixed) for run in runs)])
             rows.append([f"{task}: {figure}, held out", *(_known(value, _fixed) for value in last)])
-            rows.append([f"{task}: {figure}, held out, best", *(_known(value, _fixed) for value in best)])
+            if name == "masked_lm_accuracy":
+                best = [found[1] if (found := run.best_of(name)) else None for run in runs]
+                rows.append(["best of it", *(_known(value, _fixed) for value in best)])
     rows += [
         ["tokens/s", *(_known(run.mean("tokens_per_second"), amount) for run in runs)],
         ["padding", *(_known(run.mean("padding"), percent) for run in runs)],
     ]
-    note = (
-        "Losses and accuracies in training are means over the newest lines. Held out are those of the newest and of "
-        "the best evaluation."
-    )
+    note = "Losses and accuracies in training are means over the newest lines. Those held out are the newest ones."
     table = page.run_table(["", *names], [row for row in rows if any(row[1:])])
     return page.paragraph(note, "soft") + table
 
@@ -183,7 +181,9 @@ def _curves(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
     hours = max((run.last("hours") or 0.0 for run in runs), default=0.0)
     axes = {"step": "steps", "hours" if hours >= 2 else "minutes": "time", "tokens": "tokens"}
     drawn = {axis: plots(runs, names, axis) for axis in axes}
-    choice, labels, parts = [], [], []
+    choice: list[str] = []
+    labels: list[str] = []
+    parts: list[str] = []
     for axis, word in axes.items():
         if not drawn[axis]:
             continue
@@ -226,14 +226,10 @@ def plots(runs: Sequence[Run], names: Sequence[str], axis: str) -> list[Plot]:
             steps, values = run.evaluated(key) if held_out else run.series(key)
             x = run.along(axis, steps)
             there = np.isfinite(x)
-            curves.append(
-                Curve(name, x[there], values[there], color, points=held_out, exact=key in EXACT, pale=False)
-            )
+            curves.append(Curve(name, x[there], values[there], color, points=held_out, exact=key in EXACT, pale=False))
         if any(curve.known for curve in curves):
             identifier = f"{key.replace('_', '-')}-{'held-out' if held_out else 'training'}-{axis}"
-            found.append(
-                Plot(identifier, title, curves, percent=fraction, from_zero=zero, axis=axis, legend=False)
-            )
+            found.append(Plot(identifier, title, curves, percent=fraction, from_zero=zero, axis=axis, legend=False))
 
     for key, (_, task) in TASKS.items():
         for figure in ("loss", "accuracy"):

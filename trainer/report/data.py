@@ -185,7 +185,8 @@ class Run:
         there = np.isfinite(values)
         if not there.any():
             return np.full(len(steps), math.nan)
-        return np.interp(steps, [0.0, *known[there]], [0.0, *values[there]], right=math.nan)
+        found: Floats = np.interp(steps, [0.0, *known[there]], [0.0, *values[there]], right=math.nan)
+        return found
 
     def total_of(self, name: str) -> float | None:
         """Return the sum of a training figure over all lines."""

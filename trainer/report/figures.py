@@ -1,6 +1,7 @@
 """The report's figures: SVG for embedding in a page, with text as text and colors from the page's style sheet.
 
-With each comes what the page's script (`trainer.report.hover`) needs to show the values under the pointer. They are drawn by matplotlib without pyplot, so no display and no figure of the caller is touched. Nothing here imports
+With each comes what the page's script (`trainer.report.hover`) needs to show the values under the pointer. They are
+drawn by matplotlib without pyplot, so no display and no figure of the caller is touched. Nothing here imports
 TensorFlow.
 """
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 POINTS = 800
 """Maximum number of points of a drawn curve, which is more than a page has pixels for."""
-ALL_POINTS, LEAST_POINTS = 1_600, 200
+ALL_POINTS, LEAST_POINTS = 900, 150
 """The same for all curves of a figure together, and the number of points that each of them may have in any case."""
 
 STARTS = 40
@@ -272,7 +273,9 @@ def _draw_curve(axes: Any, curve: Curve, points: int, *, legend: bool) -> dict[s
         "y": [_digits(value) for value in values],
     }
     if curve.points:
-        axes.plot(x, values, linestyle=dashes, color=color, marker="o", markersize=4.5, linewidth=0.8, label=label, zorder=3)
+        axes.plot(
+            x, values, linestyle=dashes, color=color, marker="o", markersize=4.5, linewidth=0.8, label=label, zorder=3
+        )
         return found
     count = int(np.isfinite(curve.values).sum())
     if count < 20 or curve.exact:
@@ -297,6 +300,8 @@ def _for_page(svg: str, plot: Plot) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: [^;\"]*;\s*", "", svg)
+    # A hundredth of a point is less than a pixel shows, and a curve has hundreds of points.
+    svg = re.sub(r'\bd="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
     svg = re.sub(r'\bid="', f'id="{plot.name}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{plot.name}-", svg)
     for placeholder, variable in COLORS.items():

@@ -9,13 +9,13 @@ from __future__ import annotations
 STYLE = """
 figure.plot { position: relative; } figure.plot svg { touch-action: pan-y; }
 figure.plot:focus-visible { outline: 2px solid var(--c1); outline-offset: 2px; }
-.tip { position: absolute; z-index: 1; pointer-events: none; max-width: min(20rem, 90%); padding: .3rem .55rem;
+.tip { position: absolute; z-index: 1; pointer-events: none; max-width: min(26rem, 100%); padding: .3rem .55rem;
   border: 1px solid var(--line); border-radius: .35rem; background: var(--paper); color: var(--ink); font-size: .8rem;
   line-height: 1.4; font-variant-numeric: tabular-nums; box-shadow: 0 1px 6px #0003; }
 .tip div { display: flex; gap: .4rem; align-items: baseline; }
 .tip i { flex: none; width: .6rem; height: .6rem; border-radius: 50%; }
-.tip span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; color: var(--soft); }
-.tip b { white-space: nowrap; }
+.tip span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-width: 2.5rem; }
+.tip b, .tip small { white-space: nowrap; flex: none; } .tip span, .tip small { color: var(--soft); }
 @media print { .tip { display: none; } }
 """
 
@@ -24,7 +24,12 @@ SCRIPT = """
 (() => {
   const SVG = "http://www.w3.org/2000/svg", WIDTH = 374.4;
   const number = value => value.toLocaleString("en-US", {maximumSignificantDigits: 6});
-  const place = (axis, x) => axis === "step" ? "step " + number(x) : number(x) + " " + axis;
+  const short = value => {
+    const size = value >= 1e9 ? 1e9 : value >= 1e6 ? 1e6 : value >= 1e3 ? 1e3 : 1;
+    return Number((value / size).toPrecision(4)) + {1e9: "G", 1e6: "M", 1e3: "k", 1: ""}[size];
+  };
+  const place = (axis, x) =>
+    axis === "step" ? "step " + number(x) : (axis === "tokens" ? short(x) : Number(x.toPrecision(4))) + " " + axis;
   const nearest = (xs, x) => {
     let low = 0, high = xs.length - 1;
     while (high - low > 1) { const middle = (low + high) >> 1; if (xs[middle] < x) low = middle; else high = middle; }
@@ -63,9 +68,9 @@ SCRIPT = """
         row.appendChild(document.createElement("i")).style.background = color;
         if (curve.name) row.appendChild(document.createElement("span")).textContent = curve.name;
         row.appendChild(document.createElement("b")).textContent = value(y);
-        let note = curve.m ? "mean " + value(curve.m[i]) : "";
+        let note = curve.m ? "mean " + value(Number(curve.m[i].toPrecision(4))) : "";
         if (there !== at) note += (note ? ", " : "") + "at " + place(data.axis, there);
-        if (note) row.appendChild(document.createElement("span")).textContent = note;
+        if (note) row.appendChild(document.createElement("small")).textContent = note;
         const down = bottom - ((curve.m ? curve.m[i] : y) - y0) / (y1 - y0) * (bottom - top);
         make(marks, "circle", {cx: across(there), cy: down, r: 3.5, style: "fill: " + color});
       }

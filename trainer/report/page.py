@@ -132,19 +132,26 @@ def code(text: str) -> str:
 def predictions(sample: Mapping[str, Any], rows: Iterable[tuple[int, Mapping[str, Any]]]) -> str:
     """Return a masked token in its context, and the predictions for it by step, as `trainer.run.samples` has them."""
     piece = sample.get("piece")
+    most = max(1, len(_pairs(sample.get("guesses"))))
     lines = [
         f"<h3>{escape(sample.get('before', ''))} <mark>{escape(piece)}</mark> {escape(sample.get('after', ''))}</h3>",
-        '<div class="wide"><table class="numbers samples"><tbody>',
+        '<div class="wide"><table class="numbers samples"><thead><tr><th>step</th>',
+        f'<th colspan="{most}">best pieces</th><th>right piece</th></tr></thead><tbody>',
     ]
     for step, found in rows:
         cells = [f"<td>{step:,}</td>"]
-        guesses = found.get("guesses")
-        for guess, probability in guesses if isinstance(guesses, list) else []:
+        for guess, probability in _pairs(found.get("guesses"))[:most]:
             kind = ' class="right"' if guess == piece else ""
             cells.append(f"<td{kind}>{escape(guess)} {_odds(probability)}</td>")
+        cells += ["<td></td>"] * (most + 1 - len(cells))
         cells.append(f"<td>{escape(piece)}: {_odds(found.get('probability'))}</td>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join([*lines, "</tbody></table></div>"])
+
+
+def _pairs(guesses: Any) -> list[tuple[Any, Any]]:
+    found = guesses if isinstance(guesses, list) else []
+    return [(one[0], one[1]) for one in found if isinstance(one, list) and len(one) == 2]
 
 
 def _odds(value: Any) -> str:

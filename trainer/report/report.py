@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from albert_fast import AlbertFastError
 from albert_fast.files import write_atomic
-from albert_fast.text import duration
+from albert_fast.text import duration, quantity
 from albert_fast.text import number as number_of
-from albert_fast.text import quantity
 from trainer import folder
 from trainer.errors import TrainerError
 from trainer.report import curves, page
@@ -78,7 +77,14 @@ def write_report(run: Path, output: Path | None = None) -> Path:
     found = Run.read(run)
     name = found.part("model").get("name")
     title = f"ALBERT {name}: pretraining" if isinstance(name, str) else "ALBERT: pretraining"
-    sections = (_curves(found), _evaluations(found), _samples(found), _sources(found), _tables(found))
+    sections = (
+        _curves(found),
+        _evaluations(found),
+        _samples(found),
+        _sources(found),
+        _tables(found),
+        page.section("Starts", _starts(found)),
+    )
     path = output or run / folder.REPORT
     write_page(path, page.whole(title, _summary(found, title), *sections))
     return path
@@ -272,7 +278,6 @@ def _tables(run: Run) -> str:
             page.table(_training(run), TRAINING),
             _details(f"Configuration: {folder.OPTIONS}", options if isinstance(options, dict) else run.options),
         ),
-        page.section("Starts", _starts(run)),
         page.section("Environment", page.table(_versions(run) | environment, ENVIRONMENT)),
         page.section("Other", page.table(others)),
     )

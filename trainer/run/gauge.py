@@ -6,6 +6,7 @@ here, the run continues without these figures. Nothing here imports TensorFlow.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import threading
@@ -104,16 +105,12 @@ class Gauge:
         busy: list[float] = []
         used: list[tuple[int, int]] = []
         for handle in handles:
-            try:
+            with contextlib.suppress(Exception):
                 memory = self._library.nvmlDeviceGetMemoryInfo(handle)
                 if int(memory.total) > 0:
                     used.append((int(memory.used), int(memory.total)))
-            except Exception:  # noqa: BLE001, S110 - see the module
-                pass
-            try:
+            with contextlib.suppress(Exception):
                 busy.append(float(self._library.nvmlDeviceGetUtilizationRates(handle).gpu) / 100)
-            except Exception:  # noqa: BLE001, S110
-                pass
         with self._lock:
             self._busy += busy
             if used and max(used)[0] > self._memory:

@@ -67,8 +67,8 @@ class Samples:
         self._places = places(batch, tokenizer.mask_id)
         rows = sorted({place.row for place in self._places})
         width = int(batch["input_mask"][rows].sum(axis=1).max()) if rows else 0
-        names = ("input_ids", "input_mask", "segment_ids")
-        self._ids, self._mask, self._segments = (batch[name][rows, :width].astype(np.int32) for name in names)
+        features = (batch["input_ids"], batch["input_mask"], batch["segment_ids"])
+        self._ids, self._mask, self._segments = (feature[rows, :width].astype(np.int32) for feature in features)
         self._rows = {row: number for number, row in enumerate(rows)}
 
     def __call__(self) -> list[dict[str, Any]]:
@@ -141,6 +141,9 @@ def places(batch: Any, mask_id: int) -> list[_Place]:
             )
             if weight > 0 and ids[position] == mask_id
         ]
+        # Next to other masked tokens, neither a model nor a reader can tell what is missing.
+        others = {place.position for place in known}
+        known = [place for place in known if not others & {place.position - 1, place.position + 1}] or known
         if known:
             step = max(1, len(known) // TOKENS)
             found.append(known[step // 2 :: step][:TOKENS])
