@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from albert_fast.cli import main
+from albert_fast.cli import common, main
 
 ROOT = Path(__file__).parents[2]
 LINES = [
@@ -118,6 +118,14 @@ def test_bad_input_is_one_line(
     assert not Path("c.html").exists()
     Path("run/metrics.jsonl").write_text("{}\n" + json.dumps(LINES[1]) + "\n")
     assert "line 1" in refused(["run"], capsys, 1)
+
+
+def test_the_command_line_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common, "_words", [])
+    words = ["pretrain", "--tokens=https://user:word@host/store?signature=1", "https://user:word@host/x", "a b", "-k=v"]
+    common.note_words([*words, "hf://no"])
+    expected = "albert-fast pretrain --tokens=https://host/store https://host/x 'a b' -k=v hf://no"
+    assert common.command_line() == expected
 
 
 def test_without_matplotlib_it_says_what_to_install(

@@ -56,7 +56,8 @@ td code { overflow-wrap: anywhere; font-size: .85rem; } mark { background: var(-
   border-radius: .2rem; padding: 0 .25rem; }
 .command { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; background: var(--card); margin: .6rem 0;
   padding: .5rem .7rem; border-radius: .4rem; }
-.samples td { white-space: nowrap; } .samples .right { color: var(--good); font-weight: 600; }
+section > h3 { margin-top: 1rem; }
+.numbers.samples td, .numbers.samples th { text-align: left; } .samples .right { color: var(--good); font-weight: 600; }
 .swatch { display: inline-block; width: .7rem; height: .7rem; border-radius: 50%; margin-right: .4rem; flex: none; }
 .runs { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; padding: 0; margin: .6rem 0;
   overflow-wrap: anywhere; } .runs li { display: flex; align-items: baseline; min-width: 0; }

@@ -581,7 +581,9 @@ def _shown(job: Job, hardware: Hardware, start: int, *, pending: bool) -> Iterat
         Live(job.options.num_train_steps, batch_size=job.options.batch_size, translate=job.translate) as live,
     ):
         watch = budget.Watch(job.options, journal.lines) if pending else None
-        chief = _Chief(journal, events, live, watch, lambda: _report(job, hardware, live.say))
+        chief = _Chief(
+            journal, events, live, watch, lambda: _report(job, hardware, lambda line: live.say(f"warning: {line}"))
+        )
         yield chief, journal.hours
 
 
