@@ -37,7 +37,7 @@ def compared(tmp_path: Path, *runs: Path) -> Page:
     return Page(output.read_text())
 
 
-def over(page: Page, title: str) -> list[dict[str, list[tuple[float, float]]]]:
+def over(page: Page, title: str) -> list[dict[str, list[tuple[Any, Any]]]]:
     """The points by run of the figures of that title: over steps, time and tokens."""
     found = [json.loads(script) for name, script in zip(page.titles, page.scripts, strict=False) if name == title]
     return [
