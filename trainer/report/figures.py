@@ -29,6 +29,9 @@ POINTS = 800
 ALL_POINTS, LEAST_POINTS = 900, 150
 """The same for all curves of a figure together, and the number of points that each of them may have in any case."""
 
+MARKED = 60
+"""Maximum number of points of a curve that are drawn as points. Each takes as much of the page as ten of a line."""
+
 STARTS = 40
 """Maximum number of starts that are marked. With more, a figure would show nothing else."""
 
@@ -273,9 +276,9 @@ def _draw_curve(axes: Any, curve: Curve, points: int, *, legend: bool) -> dict[s
         "y": [_digits(value) for value in values],
     }
     if curve.points:
-        axes.plot(
-            x, values, linestyle=dashes, color=color, marker="o", markersize=4.5, linewidth=0.8, label=label, zorder=3
-        )
+        few = len(index) <= MARKED
+        looks: dict[str, Any] = {"marker": "o", "markersize": 4.5, "linewidth": 0.8} if few else {"linewidth": 1.8}
+        axes.plot(x, values, linestyle=dashes, color=color, label=label, zorder=3, **looks)
         return found
     count = int(np.isfinite(curve.values).sum())
     if count < 20 or curve.exact:
