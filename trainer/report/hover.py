@@ -9,8 +9,9 @@ from __future__ import annotations
 STYLE = """
 figure.plot { position: relative; } figure.plot svg { touch-action: pan-y; }
 figure.plot:focus-visible { outline: 2px solid var(--c1); outline-offset: 2px; }
-.tip { position: absolute; z-index: 1; pointer-events: none; max-width: min(22rem, 100%); opacity: .95; padding: .3rem .55rem;
-  border: 1px solid var(--line); border-radius: .35rem; background: var(--paper); color: var(--ink); font-size: .8rem;
+.tip { position: absolute; z-index: 1; pointer-events: none; max-width: min(22rem, 100%); opacity: .95;
+  padding: .3rem .55rem; border: 1px solid var(--line); border-radius: .35rem; background: var(--paper);
+  color: var(--ink); font-size: .8rem;
   line-height: 1.4; font-variant-numeric: tabular-nums; box-shadow: 0 1px 6px #0003; }
 .tip div { display: flex; gap: .4rem; align-items: baseline; }
 .tip i { flex: none; width: .6rem; height: .6rem; border-radius: 50%; }
