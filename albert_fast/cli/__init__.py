@@ -20,7 +20,7 @@ from albert_fast import __version__
 from albert_fast._signals import TRACKER, as_ctrl_c
 from albert_fast.cli.build import typer_command
 from albert_fast.cli.commands import COMMANDS, SUMMARIES
-from albert_fast.cli.common import CommandError, OutputClosed, Stopped, UsageError
+from albert_fast.cli.common import CommandError, OutputClosed, Stopped, UsageError, note_words
 from albert_fast.cli.flags import in_flags
 from albert_fast.cli.foreign import hint
 from albert_fast.errors import AlbertFastError
@@ -114,8 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    words = sys.argv[1:] if arguments is None else [*arguments]
+    note_words(words)
     try:
-        result = app(list(arguments) if arguments is not None else None, prog_name="albert-fast", standalone_mode=False)
+        result = app(words, prog_name="albert-fast", standalone_mode=False)
     except Stopped as error:
         code = _fail(str(error), 130, label="")
         if error.at_once:

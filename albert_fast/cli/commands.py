@@ -26,6 +26,7 @@ SUMMARIES = {
     "inspect-records": "Show some records, and check all of them.",
     "pretrain": "Train an ALBERT on a token store or on records.",
     "evaluate": "Compute losses and accuracies on held-out records.",
+    "report": "Write the report of a run, or compare runs.",
     "export": "Write a model for Hugging Face, TensorFlow 1 or ONNX.",
     "import-checkpoint": "Convert a published ALBERT to a checkpoint.",
     "fill-mask": "Find the best words for each [MASK] in a text.",

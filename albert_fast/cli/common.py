@@ -4,17 +4,19 @@ import contextlib
 import enum
 import json
 import os
+import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from albert_fast import __version__
 from albert_fast.cli.flags import in_flags
+from albert_fast.errors import AlbertFastError
 from albert_fast.files import write_atomic
 from albert_fast.options import Stage
-from albert_fast.paths import RemotePath
+from albert_fast.paths import RemotePath, public
 from albert_fast.text import number, one_line
 
 
@@ -52,6 +54,26 @@ class Stopped(Exception):  # noqa: N818 - it is not an error
 
 class OutputClosed(Exception):  # noqa: N818 - it is not an error
     """Whatever read standard output, such as `head`, closed the pipe. Exit code 141."""
+
+
+_words: list[str] = []
+
+
+def note_words(words: Sequence[str]) -> None:
+    """Notes the words after `albert-fast`, for `command_line`."""
+    _words[:] = words
+
+
+def command_line() -> str:
+    """Returns the command line of this process as a shell reads it, without passwords and signatures of addresses."""
+    return shlex.join(["albert-fast", *map(_public, _words)])
+
+
+def _public(word: str) -> str:
+    name, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    with contextlib.suppress(AlbertFastError):
+        return name + equals + public(value)
+    return word
 
 
 def info(message: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from albert_fast._native import store_tokenizer
 from albert_fast.cli import run_folder
 from albert_fast.cli.build import command
-from albert_fast.cli.common import CommandError, Stopped, UsageError, check_output_dir, info, warn
+from albert_fast.cli.common import CommandError, Stopped, UsageError, check_output_dir, command_line, info, warn
 from albert_fast.cli.fetching import fetching, refuse_remote
 from albert_fast.cli.flags import in_flags
 from albert_fast.cli.model_tokenizer import check_data, extended
@@ -205,6 +205,7 @@ def _train(
             in_flags,
             _mirror(options),
             trackers,
+            command_line(),
         )
         try:
             outcome = pretrain(job, devices, warn)

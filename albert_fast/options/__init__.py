@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from albert_fast.options.base import MAX_THREADS, REQUIRED, Option, Stage, flag, options_of, typed
     from albert_fast.options.cluster import Slurm
-    from albert_fast.options.exchange import Demo, Export, FillMask, ImportCheckpoint
+    from albert_fast.options.exchange import Demo, Export, FillMask, ImportCheckpoint, Report
     from albert_fast.options.instances import InstanceShape, MaskOptions, MaskRules, StreamOptions
     from albert_fast.options.phases import Phase
     from albert_fast.options.prepare import PrepareOptions, PrepareOutput, PrepareText
@@ -41,6 +41,7 @@ __all__ = [
     "Pretrain",
     "Ray",
     "RecordsOptions",
+    "Report",
     "Slurm",
     "Stage",
     "StreamOptions",
@@ -58,7 +59,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("MAX_THREADS", "REQUIRED", "Option", "Stage", "flag", "options_of", "typed"), "base"),
     "Slurm": "cluster",
-    **dict.fromkeys(("Demo", "Export", "FillMask", "ImportCheckpoint"), "exchange"),
+    **dict.fromkeys(("Demo", "Export", "FillMask", "ImportCheckpoint", "Report"), "exchange"),
     **dict.fromkeys(("InstanceShape", "MaskOptions", "MaskRules", "StreamOptions"), "instances"),
     "Phase": "phases",
     **dict.fromkeys(("PrepareOptions", "PrepareOutput", "PrepareText"), "prepare"),

@@ -1,4 +1,4 @@
-"""Options of `export`, `import-checkpoint`, `fill-mask` and `demo`."""
+"""Options of `report`, `export`, `import-checkpoint`, `fill-mask` and `demo`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,26 @@ CARD = "Model card"
 Target = Literal["huggingface", "tf1", "onnx"]
 Task = Literal["both", "fill-mask", "encoder"]
 Dtype = Literal["float32", "bfloat16"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report(ConfigFile):
+    """`report`."""
+
+    runs: tuple[str, ...] = option(
+        REQUIRED,
+        "Output directory of pretrain, finished or not. Several are compared.",
+        INPUT,
+        metavar="RUN",
+        argument=True,
+    )
+    output: Path | None = option(
+        None,
+        "HTML file to write. An earlier report there is replaced. Required for several runs.",
+        OUTPUT,
+        metavar="FILE",
+        shown="report.html in the run",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,7 @@ COMMANDS = [
     "inspect-records",
     "pretrain",
     "evaluate",
+    "report",
     "export",
     "import-checkpoint",
     "fill-mask",

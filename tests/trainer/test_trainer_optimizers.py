@@ -319,3 +319,33 @@ WITHIN = "so that warmup ends within num_train_steps (10)"
 def test_wrong_schedules_are_refused(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Schedule(*arguments)
+
+
+def test_lamb_reports_the_mean_ratio_of_each_kind() -> None:
+    """Means over the matrices; biases have no ratio, and a variable of no kind counts nowhere."""
+    random = np.random.default_rng(0)
+    names = ["bert/embeddings/word_embeddings", "x/attention_1/self/query/kernel", "x/attention_1/self/key/kernel",
+             "x/attention_1/self/key/bias", "x/ffn_1/kernel", "other/kernel"]  # fmt: skip
+    values = {name: random.normal(size=[3, 4]).astype(np.float32) for name in names}
+    gradients = {name: random.normal(size=[3, 4]).astype(np.float32) for name in names}
+    plain = {name: tf.Variable(value) for name, value in values.items()}
+    variables = {name: tf.Variable(value) for name, value in values.items()}
+    constants = {name: tf.constant(value) for name, value in gradients.items()}
+    norm, ratios = Lamb(variables).update(constants, tf.constant(0.1))
+    assert float(Lamb(plain).apply(constants, tf.constant(0.1))) == float(norm)
+    assert all((plain[name].numpy() == variables[name].numpy()).all() for name in names)
+
+    whole = np.sqrt(sum((value**2).sum() for value in gradients.values()))
+
+    def ratio(name: str) -> float:
+        clipped = gradients[name] / max(whole, 1.0)
+        update = 0.1 * clipped / (np.sqrt(0.001) * abs(clipped) + 1e-6) + 0.01 * values[name]
+        return float(np.linalg.norm(values[name]) / np.linalg.norm(update))
+
+    expected = {
+        "embedding": ratio(names[0]),
+        "attention": (ratio(names[1]) + ratio(names[2])) / 2,
+        "feed_forward": ratio(names[4]),
+    }
+    assert {kind: float(value) for kind, value in ratios.items()} == pytest.approx(expected, rel=1e-5)
+    assert AdamW(variables).update(constants, tf.constant(0.1)).trust_ratios == {}

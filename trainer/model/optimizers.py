@@ -13,7 +13,7 @@ Variables whose name matches LayerNorm, layer_norm or bias have neither weight d
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
@@ -22,6 +22,24 @@ if TYPE_CHECKING:
 
 EXCLUDED = re.compile("LayerNorm|layer_norm|bias")
 """Names of variables without weight decay and trust ratio."""
+
+KINDS = {
+    "embedding": re.compile("^bert/embeddings/|/embedding_hidden_mapping_in/"),
+    "attention": re.compile("/attention_1/"),
+    "feed_forward": re.compile("/ffn_1/"),
+    "pooler": re.compile("^bert/pooler/"),
+    "heads": re.compile("^cls/"),
+}
+"""The kinds of weights whose trust ratios a run reports, by the names of their variables."""
+
+
+class Update(NamedTuple):
+    """What an update reports."""
+
+    gradient_norm: tf.Tensor
+    """Global norm of the gradients before clipping, float32. If it is not finite, nothing was changed."""
+    trust_ratios: dict[str, tf.Tensor]
+    """Mean of the trust ratios of each of `KINDS` that has any, float32. AdamW has none."""
 
 
 class AdamW(tf.Module):
@@ -64,12 +82,22 @@ class AdamW(tf.Module):
         Returns:
             The global norm of the gradients before clipping, float32. If it is not finite, nothing was changed.
         """
+        return self.update(gradients, learning_rate).gradient_norm
+
+    def update(self, gradients: Mapping[str, tf.Tensor], learning_rate: tf.Tensor) -> Update:
+        """Update every variable as `apply` does, and return the trust ratios too.
+
+        The ratios are computed for the update in any case, and their means take no time. So every step computes them:
+        with two programs, one of them without ratios, the bits of a step might depend on whether it is reported.
+        """
         names = list(self.targets)
         clipped, norm = tf.clip_by_global_norm([gradients[name] for name in names], self.clip_norm)
         sound = tf.math.is_finite(norm)
-        for name, gradient in zip(names, clipped, strict=True):
-            self._update(name, tf.convert_to_tensor(gradient), learning_rate, sound)
-        return norm
+        ratios = {
+            name: self._update(name, tf.convert_to_tensor(gradient), learning_rate, sound)
+            for name, gradient in zip(names, clipped, strict=True)
+        }
+        return Update(norm, _means(ratios))
 
     @property
     def slots(self) -> dict[str, tf.Variable]:
@@ -80,16 +108,22 @@ class AdamW(tf.Module):
             for name, variable in variables.items()
         }
 
-    def _update(self, name: str, gradient: tf.Tensor, learning_rate: tf.Tensor, sound: tf.Tensor) -> None:
+    def _update(
+        self, name: str, gradient: tf.Tensor, learning_rate: tf.Tensor, sound: tf.Tensor
+    ) -> tf.Tensor | float | None:
+        """Update a variable, and return its ratio; None if it has none."""
         weight, m, v = self.targets[name], self.m[name], self.v[name]
         mean = self.beta_1 * m + (1 - self.beta_1) * gradient
         square = self.beta_2 * v + (1 - self.beta_2) * tf.square(gradient)
         update = mean / (tf.sqrt(square) + self.epsilon)
+        ratio: tf.Tensor | float | None = None
         if not EXCLUDED.search(name):
             update += self.weight_decay * weight
-            learning_rate *= self._ratio(weight, update)
+            ratio = self._ratio(weight, update)
+            learning_rate *= ratio
         for variable, value in ((m, mean), (v, square), (weight, weight - learning_rate * update)):
             variable.assign(tf.where(sound, value, variable))
+        return ratio
 
     def _ratio(self, weight: tf.Tensor, update: tf.Tensor) -> tf.Tensor | float:  # noqa: ARG002
         return 1.0
@@ -102,6 +136,15 @@ class Lamb(AdamW):
         weight_norm, update_norm = tf.norm(weight), tf.norm(update)
         defined = (weight_norm > 0) & (update_norm > 0)
         return tf.where(defined, weight_norm / tf.where(defined, update_norm, 1.0), 1.0)
+
+
+def _means(ratios: Mapping[str, tf.Tensor | float | None]) -> dict[str, tf.Tensor]:
+    found = {}
+    for kind, names in KINDS.items():
+        known = [ratio for name, ratio in ratios.items() if tf.is_tensor(ratio) and names.search(name)]
+        if known:
+            found[kind] = tf.add_n(known) / len(known)
+    return found
 
 
 def _slot(variable: tf.Variable, name: str) -> tf.Variable:

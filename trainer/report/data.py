@@ -37,6 +37,9 @@ class Run:
     model: dict[str, Any]
     """albert_config.json."""
 
+    place: Path | None = None
+    """The directory."""
+
     @classmethod
     def read(cls, run: Path) -> Run:
         """Read the files in the directory `run`. Missing files count as empty.
@@ -49,6 +52,7 @@ class Run:
             _read_object(run / folder.FACTS),
             _read_object(run / folder.OPTIONS),
             _read_object(run / folder.MODEL),
+            run,
         )
 
     @cached_property
@@ -111,6 +115,14 @@ class Run:
         known = values[np.isfinite(values)]
         return float(known[-max(1, round(RECENT * len(known))) :].mean()) if len(known) else None
 
+    def last(self, name: str) -> float | None:
+        """Return the newest known value of a training figure."""
+        return next((value for line in reversed(self.training) if (value := number(line.get(name))) is not None), None)
+
+    def most(self, name: str) -> float | None:
+        """Return the largest known value of a training figure."""
+        return max((value for line in self.training if (value := number(line.get(name))) is not None), default=None)
+
     def mean(self, name: str) -> float | None:
         """Return the mean over the training time of a figure that is a rate or a fraction of time."""
         _, values = self.series(name)
@@ -120,6 +132,57 @@ class Run:
         seconds = steps / self.series("sequences_per_second")[1]  # times the batch size, which is the same for all
         known = np.isfinite(values) & np.isfinite(seconds) & (seconds > 0)
         return float(np.average(values[known], weights=seconds[known])) if known.any() else None
+
+    def nested(self, name: str) -> dict[str, tuple[Floats, Floats]]:
+        """Return steps and values of each figure of an object in the training lines, such as "trust_ratios"."""
+        found = [inner if isinstance(inner := line.get(name), dict) else {} for line in self.training]
+        names = dict.fromkeys(key for inner in found for key in inner)
+        return {key: _series(self.training, [inner.get(key) for inner in found]) for key in names}
+
+    @cached_property
+    def drawn(self) -> dict[str, tuple[Floats, Floats]]:
+        """Return steps and fractions of the instances of a line that came from each source; none for one source."""
+        counts = {name: (steps, np.nan_to_num(values)) for name, (steps, values) in self.nested("drawn").items()}
+        if not counts:
+            return {}
+        total = np.sum([values for _, values in counts.values()], axis=0)
+        total[total == 0] = math.nan
+        return {name: (steps, values / total) for name, (steps, values) in counts.items()}
+
+    @cached_property
+    def tokens(self) -> tuple[Floats, bool]:
+        """Return how many real tokens had been trained on at each training line, and whether that is an estimate.
+
+        Lines of earlier versions do not say how many tokens they had; then the mean of the data counts. It is NaN if
+        that is unknown too.
+        """
+        batch, mean = self.fact("training", "batch_size"), self.fact("data", "tokens_per_sequence")
+        each = batch * mean if batch and mean else math.nan
+        exact = self.series("tokens")[1]
+        estimated = np.where(np.isfinite(exact), exact, self.series("steps")[1] * each)
+        return np.cumsum(estimated), bool(np.isnan(exact).any())
+
+    def along(self, axis: str, steps: Floats) -> Floats:
+        """Return where `steps` are on an axis, NaN where that is unknown.
+
+        Between two training lines, the place is in proportion to the steps.
+
+        Args:
+            axis: "step", "hours" or "minutes" of training, or "tokens" trained on.
+            steps: numbers of steps.
+        """
+        if axis == "step":
+            return steps
+        known, values = self.series("hours")
+        if axis == "minutes":
+            values = 60 * values
+        elif axis == "tokens":
+            values = self.tokens[0]
+        there = np.isfinite(values)
+        if not there.any():
+            return np.full(len(steps), math.nan)
+        found: Floats = np.interp(steps, [0.0, *known[there]], [0.0, *values[there]], right=math.nan)
+        return found
 
     def total_of(self, name: str) -> float | None:
         """Return the sum of a training figure over all lines."""

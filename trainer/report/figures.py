@@ -1,6 +1,7 @@
 """The report's figures: SVG for embedding in a page, with text as text and colors from the page's style sheet.
 
-They are drawn by matplotlib without pyplot, so no display and no figure of the caller is touched. Nothing here imports
+With each comes what the page's script (`trainer.report.hover`) needs to show the values under the pointer. They are
+drawn by matplotlib without pyplot, so no display and no figure of the caller is touched. Nothing here imports
 TensorFlow.
 """
 
@@ -10,7 +11,7 @@ import html
 import io
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,14 +26,32 @@ if TYPE_CHECKING:
 
 POINTS = 800
 """Maximum number of points of a drawn curve, which is more than a page has pixels for."""
+ALL_POINTS, LEAST_POINTS = 900, 150
+"""The same for all curves of a figure together, and the number of points that each of them may have in any case."""
+
+MARKED = 60
+"""Maximum number of points of a curve that are drawn as points. Each takes as much of the page as ten of a line."""
 
 STARTS = 40
 """Maximum number of starts that are marked. With more, a figure would show nothing else."""
 
-COLORS = {"#010203": "var(--ink)", "#010204": "var(--faint)", "#010205": "var(--first)", "#010206": "var(--second)"}
+CURVE_COLORS = 8
+"""Number of colors for curves: --c1 to --c8 of the page. After that, they begin again, dashed."""
+
+COLORS = {
+    "#010203": "var(--ink)",
+    "#010204": "var(--faint)",
+    **{f"#01020{5 + number:x}": f"var(--c{number + 1})" for number in range(CURVE_COLORS)},
+}
 """Colors for matplotlib, and what replaces them in the page, so that one figure suits a light and a dark page."""
 
-INK, FAINT, FIRST, SECOND = COLORS
+INK, FAINT, *CURVES = COLORS
+
+AXES = {"step": "step", "hours": "hours of training", "minutes": "minutes of training", "tokens": "tokens"}
+"""What figures are drawn over, and its label."""
+
+WIDTH, HEIGHT = 374.4, 223.2
+"""Size of a figure in points, the units of its coordinates."""
 
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -66,15 +85,17 @@ class Curve:
     """One line of a figure. Without a label, it is not in the legend."""
 
     label: str
-    steps: Floats
+    x: Floats
     values: Floats
-    """One value per step; NaN if there is none."""
-    second: bool = False
-    """Whether it is drawn in the second color."""
+    """One value per x; NaN if there is none."""
+    color: int = 0
+    """Number of its color, from 0."""
     points: bool = False
     """Whether it has few values that each matter, which are drawn as points and not smoothed."""
     exact: bool = False
     """Whether it has no noise to smooth."""
+    pale: bool = True
+    """Whether the values are drawn too if the curve is smoothed."""
 
     @property
     def known(self) -> bool:
@@ -92,7 +113,7 @@ class Level:
 
 @dataclass
 class Plot:
-    """What a figure shows, over the steps."""
+    """What a figure shows."""
 
     name: str
     """A name of letters and dashes, unique on the page."""
@@ -105,6 +126,22 @@ class Plot:
     """Whether values are fractions, shown as percentages."""
     from_zero: bool = False
     """Whether the axis begins at 0, as it should for a rate."""
+    axis: str = "step"
+    """What x is: one of `AXES`."""
+    legend: bool = True
+    """Whether the figure names its curves."""
+
+
+class Drawn(NamedTuple):
+    """A figure."""
+
+    svg: str
+    hover: dict[str, Any]
+    """What the page's script takes.
+
+    `box` is the part of the figure that the axes enclose: left, right, top and bottom. `x` and `y` are the limits of
+    the axes there. A curve has its name, its color (`c`), `x`, the values `y` and, if it is smoothed, the means `m`.
+    """
 
 
 def smooth(values: Floats, window: int) -> Floats:
@@ -124,22 +161,30 @@ def smooth(values: Floats, window: int) -> Floats:
     return np.where(found > 0, (sums[high] - sums[low]) / np.maximum(found, 1), np.nan)
 
 
-def thin(steps: Floats, values: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
-    """Return at most `points` of a curve's points: the lowest and highest of each stretch, so that no peak is lost."""
-    known = np.isfinite(values)
-    steps, values = steps[known], values[known]
-    if len(values) <= points:
-        return steps, values
+def kept(values: Floats, points: int) -> NDArray[np.intp]:
+    """Return the indices of at most `points` of a curve's values that are to be drawn, without NaN.
+
+    They are the lowest and the highest of each stretch, so that no peak is lost.
+    """
+    known = np.flatnonzero(np.isfinite(values))
+    if len(known) <= points:
+        return known
     keep: list[int] = []
-    for part in np.array_split(np.arange(len(values)), points // 2):
+    for part in np.array_split(known, points // 2):
         keep += sorted({int(part[values[part].argmin()]), int(part[values[part].argmax()])})
     # The ends decide how far the axis reaches.
-    keep[0], keep[-1] = 0, len(values) - 1
-    return steps[keep], values[keep]
+    keep[0], keep[-1] = int(known[0]), int(known[-1])
+    return np.array(keep, np.intp)
 
 
-def draw(plot: Plot) -> str:
-    """Return `plot` as an SVG element.
+def thin(x: Floats, values: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
+    """Return the points of a curve that `kept` keeps."""
+    index = kept(values, points)
+    return x[index], values[index]
+
+
+def draw(plot: Plot) -> Drawn:
+    """Draw a figure.
 
     Raises:
         TrainerError: matplotlib is not installed.
@@ -149,25 +194,26 @@ def draw(plot: Plot) -> str:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
     except ImportError:
-        message = "the report needs matplotlib; install it with pip install '.[train]' in the clone"
+        message = "the report needs matplotlib; install it with pip install '.[report]' in the clone"
         raise TrainerError(message, kind="io") from None
 
+    curves = [curve for curve in plot.curves if curve.known]
+    points = min(POINTS, max(LEAST_POINTS, ALL_POINTS // max(1, len(curves))))
     # Newer versions of matplotlib have types for the names of their settings, and older ones do not.
     style: Any = {**STYLE, "svg.hashsalt": plot.name}
     with mpl.rc_context(style):
-        figure = Figure(figsize=(5.2, 3.1))
+        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
         axes = figure.add_subplot()
-        for curve in plot.curves:
-            if curve.known:
-                _draw_curve(axes, curve)
+        shown = [_draw_curve(axes, curve, points, legend=plot.legend) for curve in curves]
         for level in plot.levels:
-            axes.axhline(level.value, color=INK, linestyle=(0, (5, 3)), linewidth=1, label=level.label)
-        named = any(curve.label for curve in plot.curves)
+            label = level.label if plot.legend else None
+            axes.axhline(level.value, color=INK, linestyle=(0, (5, 3)), linewidth=1, label=label)
+        named = any(curve.label for curve in plot.curves) and plot.legend
         for number, start in enumerate(plot.starts[-STARTS:]):
             label = "resumed" if named and number == 0 else None
             axes.axvline(start, color=FAINT, linestyle=":", linewidth=1.2, label=label)
-        axes.set_xlabel("step")
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_xlabel(AXES[plot.axis])
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=plot.axis in {"step", "tokens"}))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         if plot.percent:
@@ -175,7 +221,7 @@ def draw(plot: Plot) -> str:
         else:
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         if plot.from_zero:
-            highest = max((float(np.nanmax(curve.values)) for curve in plot.curves if curve.known), default=0.0)
+            highest = max((float(np.nanmax(curve.values)) for curve in curves), default=0.0)
             axes.set_ylim(0, 1.08 * highest if highest > 0 else 1)
         _, labels = axes.get_legend_handles_labels()
         if labels:
@@ -193,7 +239,19 @@ def draw(plot: Plot) -> str:
             transparent=True,
             metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")),
         )
-    return _for_page(written.getvalue(), plot)
+        place = axes.get_position()
+        hover = {
+            "box": [
+                _digits(value)
+                for value in (place.x0 * WIDTH, place.x1 * WIDTH, (1 - place.y1) * HEIGHT, (1 - place.y0) * HEIGHT)
+            ],
+            "x": [float(value) for value in axes.get_xlim()],
+            "y": [float(value) for value in axes.get_ylim()],
+            "axis": plot.axis,
+            "percent": plot.percent,
+            "curves": shown,
+        }
+    return Drawn(_for_page(written.getvalue(), plot), hover)
 
 
 def short(value: float) -> str:
@@ -204,22 +262,40 @@ def short(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _draw_curve(axes: Any, curve: Curve) -> None:
-    color = SECOND if curve.second else FIRST
-    steps, values = thin(curve.steps, curve.values)
+def _draw_curve(axes: Any, curve: Curve, points: int, *, legend: bool) -> dict[str, Any]:
+    """Draw a curve, and return what the script takes of it."""
+    color = CURVES[curve.color % CURVE_COLORS]
+    dashes: Any = (0, (4, 2)) if curve.color >= CURVE_COLORS else "-"
+    label = (curve.label or None) if legend else None
+    index = kept(curve.values, points)
+    x, values = curve.x[index], curve.values[index]
+    found = {
+        "name": curve.label,
+        "c": curve.color % CURVE_COLORS + 1,
+        "x": [_digits(value) for value in x],
+        "y": [_digits(value) for value in values],
+    }
     if curve.points:
-        axes.plot(
-            steps, values, color=color, marker="o", markersize=4.5, linewidth=0.8, label=curve.label or None, zorder=3
-        )
-        return
+        few = len(index) <= MARKED
+        looks: dict[str, Any] = {"marker": "o", "markersize": 4.5, "linewidth": 0.8} if few else {"linewidth": 1.8}
+        axes.plot(x, values, linestyle=dashes, color=color, label=label, zorder=3, **looks)
+        return found
     count = int(np.isfinite(curve.values).sum())
     if count < 20 or curve.exact:
         marker = "." if count < 3 else None
-        axes.plot(steps, values, color=color, linewidth=1.8, marker=marker, label=curve.label or None)
-        return
-    axes.plot(steps, values, color=color, linewidth=0.8, alpha=0.3)
+        axes.plot(x, values, color=color, linestyle=dashes, linewidth=1.8, marker=marker, label=label)
+        return found
     smoothed = smooth(curve.values, max(5, count // 50))
-    axes.plot(*thin(curve.steps, smoothed), color=color, linewidth=1.8, label=curve.label or None)
+    if curve.pale:
+        axes.plot(x, values, color=color, linewidth=0.8, alpha=0.3)
+    axes.plot(*thin(curve.x, smoothed, points), color=color, linestyle=dashes, linewidth=1.8, label=label)
+    return found | {"m": [_digits(value) for value in smoothed[index]]}
+
+
+def _digits(value: float) -> float | int:
+    """Return a number with the digits that a reader can use, as JSON writes it in few characters."""
+    rounded = float(f"{value:.6g}")
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
 
 
 def _for_page(svg: str, plot: Plot) -> str:
@@ -227,6 +303,8 @@ def _for_page(svg: str, plot: Plot) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: [^;\"]*;\s*", "", svg)
+    # A hundredth of a point is less than a pixel shows, and a curve has hundreds of points.
+    svg = re.sub(r'\bd="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
     svg = re.sub(r'\bid="', f'id="{plot.name}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{plot.name}-", svg)
     for placeholder, variable in COLORS.items():

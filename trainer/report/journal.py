@@ -16,6 +16,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from albert_fast import AlbertFastError
@@ -92,12 +93,13 @@ class Journal:
     Args:
         run: the directory of the run, which must exist.
         step: number of steps done at the checkpoint that training resumes from; 0 for a new run.
+        about: further keys of the line of this start: the command line and the versions.
 
     Raises:
         TrainerError: the log cannot be written, or holds an invalid line.
     """
 
-    def __init__(self, run: Path, step: int = 0) -> None:
+    def __init__(self, run: Path, step: int = 0, about: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.path = run / METRICS
         self.lines = [line for line in read(self.path) if "start" in line or line["step"] <= step]
         """The lines kept, then the first one of this start. Lines appended later are only in the file."""
@@ -111,7 +113,7 @@ class Journal:
         except OSError as error:
             raise self._unwritten(error) from None
         self._size = len(kept)
-        start = {"step": step, "time": time.time(), "start": "resumed" if step else "new"}
+        start = {"step": step, "time": time.time(), "start": "resumed" if step else "new", **about}
         try:
             self.append(start)
         except BaseException:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import html
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from albert_fast.text import quantity
+from trainer.report import hover
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from trainer.report.figures import Drawn
+
+GENERATOR = '<meta name="generator" content="albert-fast report">'
+"""What marks a file as a report."""
+
 STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --card: #f5f6f8; --ink: #1c2026; --soft: #5a6270; --faint: #a9b0bb;
-  --line: #dfe3e8; --first: #1f66c1; --second: #c2410c; --good: #1a7f4b; --warn: #a15c00; }
+  --line: #dfe3e8; --good: #1a7f4b; --warn: #a15c00; --c1: #1f66c1; --c2: #c2410c; --c3: #1a7f4b; --c4: #8b3fa8;
+  --c5: #b4235a; --c6: #0e7490; --c7: #8a6100; --c8: #5a6270; }
 @media (prefers-color-scheme: dark) {
   :root { --paper: #14171c; --card: #1d2229; --ink: #e6e9ee; --soft: #9aa4b2; --faint: #667080; --line: #2d343e;
-    --first: #6ea8fe; --second: #fb923c; --good: #4ade80; --warn: #fbbf24; } }
+    --good: #4ade80; --warn: #fbbf24; --c1: #6ea8fe; --c2: #fb923c; --c3: #4ade80; --c4: #d08bf0; --c5: #fb7fae;
+    --c6: #38c6dd; --c7: #e0b040; --c8: #aab3c0; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 70rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
@@ -43,6 +52,19 @@ td { overflow-wrap: anywhere; } .numbers td, .numbers th { text-align: right; wh
 @media (max-width: 34rem) { .numbers { font-size: .8rem; } .numbers th, .numbers td { padding-right: .5rem; }
   .numbers th { white-space: normal; vertical-align: bottom; } }
 details { margin: .8rem 0; } summary { cursor: pointer; font-weight: 600; }
+td code { overflow-wrap: anywhere; font-size: .85rem; } mark { background: var(--c1); color: var(--paper);
+  border-radius: .2rem; padding: 0 .25rem; }
+.command { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; background: var(--card); margin: .6rem 0;
+  padding: .5rem .7rem; border-radius: .4rem; }
+section > h3 { margin-top: 1rem; }
+.numbers.samples td, .numbers.samples th { text-align: left; } .samples .right { color: var(--good); font-weight: 600; }
+.swatch { display: inline-block; width: .7rem; height: .7rem; border-radius: 50%; margin-right: .4rem; flex: none; }
+.runs { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; padding: 0; margin: .6rem 0;
+  overflow-wrap: anywhere; } .runs li { display: flex; align-items: baseline; min-width: 0; }
+.compared th, .compared td { min-width: 7rem; max-width: 18rem; overflow-wrap: anywhere; }
+input[name=axis] + label, input[name=axis] ~ label { margin-right: 1rem; }
+#by-steps:not(:checked) ~ #over-steps, #by-time:not(:checked) ~ #over-time,
+#by-tokens:not(:checked) ~ #over-tokens { display: none; }
 @media print { .plots { grid-template-columns: 1fr 1fr; } figure { break-inside: avoid; } }
 """
 
@@ -88,9 +110,55 @@ def tiles(found: Iterable[Tile]) -> str:
     return "\n".join(['<div class="tiles">', *parts, "</div>"]) if parts else ""
 
 
-def figure(title: str, svg: str) -> str:
-    """Return a figure under its title."""
-    return f"<figure>\n<h3>{escape(title)}</h3>\n{svg}\n</figure>"
+def figure(title: str, drawn: Drawn) -> str:
+    """Return a figure under its title, with the values that the script shows."""
+    # Within a script, nothing is escaped as in HTML, and "</" would end it.
+    values = json.dumps(drawn.hover, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return (
+        f'<figure class="plot" tabindex="0">\n<h3>{escape(title)}</h3>\n{drawn.svg}\n'
+        f'<script type="application/json">{values}</script>\n</figure>'
+    )
+
+
+def swatch(color: int) -> str:
+    """Return a dot of a curve's color, which is numbered from 0."""
+    return f'<i class="swatch" style="background: var(--c{color % 8 + 1})"></i>'
+
+
+def code(text: str) -> str:
+    """Return a command line."""
+    return f'<pre class="command">{escape(text)}</pre>'
+
+
+def predictions(sample: Mapping[str, Any], rows: Iterable[tuple[int, Mapping[str, Any]]]) -> str:
+    """Return a masked token in its context, and the predictions for it by step, as `trainer.run.samples` has them."""
+    piece = sample.get("piece")
+    most = max(1, len(_pairs(sample.get("guesses"))))
+    lines = [
+        f"<h3>{escape(sample.get('before', ''))} <mark>{escape(piece)}</mark> {escape(sample.get('after', ''))}</h3>",
+        '<div class="wide"><table class="numbers samples"><thead><tr><th>step</th>',
+        f'<th colspan="{most}">best pieces</th><th>right piece</th></tr></thead><tbody>',
+    ]
+    for step, found in rows:
+        cells = [f"<td>{step:,}</td>"]
+        for guess, probability in _pairs(found.get("guesses"))[:most]:
+            kind = ' class="right"' if guess == piece else ""
+            cells.append(f"<td{kind}>{escape(guess)} {_odds(probability)}</td>")
+        cells += ["<td></td>"] * (most + 1 - len(cells))
+        cells.append(f"<td>{escape(piece)}: {_odds(found.get('probability'))}</td>")
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return "\n".join([*lines, "</tbody></table></div>"])
+
+
+def _pairs(guesses: Any) -> list[tuple[Any, Any]]:
+    found = guesses if isinstance(guesses, list) else []
+    return [(one[0], one[1]) for one in found if isinstance(one, list) and len(one) == 2]
+
+
+def _odds(value: Any) -> str:
+    if not isinstance(value, int | float):
+        return "n/a"
+    return f"{100 * value:.1f}%" if value >= 0.0995 else f"{100 * value:.2g}%"
 
 
 def number_table(head: Sequence[str], rows: Iterable[Sequence[str]], best: int | None = None) -> str:
@@ -102,6 +170,17 @@ def number_table(head: Sequence[str], rows: Iterable[Sequence[str]], best: int |
         lines.append('<tr class="best">' if number == best else "<tr>")
         lines += [f"<td>{escape(value)}</td>" for value in row]
         lines.append("</tr>")
+    return "\n".join([*lines, "</tbody></table></div>"])
+
+
+def run_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table with a column per run, in the order of their colors."""
+    first, *names = head
+    lines = ['<div class="wide"><table class="compared">', f"<thead><tr><th>{escape(first)}</th>"]
+    lines += [f"<th>{swatch(color)}{escape(name)}</th>" for color, name in enumerate(names)]
+    lines.append("</tr></thead><tbody>")
+    for key, *values in rows:
+        lines.append(f"<tr><th>{escape(key)}</th>{''.join(f'<td>{escape(value)}</td>' for value in values)}</tr>")
     return "\n".join([*lines, "</tbody></table></div>"])
 
 
@@ -154,6 +233,8 @@ def whole(title: str, *sections: str) -> str:
     head = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"{GENERATOR}\n<title>{escape(title)}</title>\n<style>{STYLE}{hover.STYLE}</style>\n</head>\n<body>\n"
     )
-    return head + "\n".join(part for part in sections if part) + "\n</body>\n</html>\n"
+    body = "\n".join(part for part in sections if part)
+    script = f"\n<script>{hover.SCRIPT}</script>" if "<svg" in body else ""
+    return f"{head}{body}{script}\n</body>\n</html>\n"

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from albert_fast import AlbertFastError
 from albert_fast.files import write_atomic
-from albert_fast.text import duration
+from albert_fast.text import duration, quantity
 from albert_fast.text import number as number_of
 from trainer import folder
 from trainer.errors import TrainerError
-from trainer.report import page, sources
+from trainer.report import curves, page, sources
 from trainer.report.data import Run, number
-from trainer.report.figures import Curve, Level, Plot, draw
+from trainer.report.figures import draw
 from trainer.report.live import amount, fixed, percent
 from trainer.report.page import Tile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+SAMPLED = 8
+"""Maximum number of evaluations whose sample predictions are shown."""
 EVALUATIONS = 200
 """Maximum number of rows in the table of evaluations."""
 
@@ -48,7 +50,7 @@ TRAINING = {
 ENVIRONMENT = {
     "device": "device", "devices": "devices", "peak_tflops": "peak of a device (TFLOP/s)", "cpu": "CPU",
     "cores": "cores", "memory_bytes": "memory", "system": "system", "python": "Python", "tensorflow": "TensorFlow",
-    "albert_fast": "albert-fast",
+    "cuda": "CUDA", "cudnn": "cuDNN", "albert_fast": "albert-fast",
 }  # fmt: skip
 """Displayed names of the keys of run.json, which may have other keys too."""
 NOTES = {
@@ -61,8 +63,12 @@ NOTES = {
 """What the speed figures refer to."""
 
 
-def write_report(run: Path) -> Path:
-    """Write the report of the run to report.html in its directory, completely or not at all. Return its path.
+def write_report(run: Path, output: Path | None = None) -> Path:
+    """Write the report of the run, completely or not at all. Return its path.
+
+    Args:
+        run: the directory of the run, which may be in progress.
+        output: the file to write; by default report.html in the directory of the run.
 
     Raises:
         TrainerError: a file of the run cannot be read or is not JSON, matplotlib is missing, or the report cannot be
@@ -71,13 +77,29 @@ def write_report(run: Path) -> Path:
     found = Run.read(run)
     name = found.part("model").get("name")
     title = f"ALBERT {name}: pretraining" if isinstance(name, str) else "ALBERT: pretraining"
-    text = page.whole(title, _summary(found, title), _curves(found), _evaluations(found), _tables(found))
-    path = run / folder.REPORT
+    sections = (
+        _curves(found),
+        _evaluations(found),
+        _samples(found),
+        sources.section(found.training),
+        _tables(found),
+        page.section("Starts", _starts(found)),
+    )
+    path = output or run / folder.REPORT
+    write_page(path, page.whole(title, _summary(found, title), *sections))
+    return path
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page, completely or not at all.
+
+    Raises:
+        TrainerError: it cannot be written.
+    """
     try:
         write_atomic(path, text.encode())
     except AlbertFastError as error:
         raise TrainerError(str(error), kind="io", path=path) from None
-    return path
 
 
 def _summary(run: Run, title: str) -> str:
@@ -117,13 +139,16 @@ def _amounts(run: Run) -> str:
     if (batch := run.fact("training", "batch_size")) and run.done:
         trained = run.done * batch
         text = f"Trained on {amount(trained)} instances"
-        if mean := run.fact("data", "tokens_per_sequence"):
+        tokens, estimated = run.tokens
+        if estimated and (mean := run.fact("data", "tokens_per_sequence")):
             text += f" (about {amount(trained * mean)} tokens)"
+        elif len(tokens) and math.isfinite(tokens[-1]):
+            text += f" ({amount(tokens[-1])} tokens without padding)"
         if instances := run.fact("data", "instances"):
             epochs = amount(trained / instances)
             text += f", which is {epochs} {'epoch' if epochs == '1' else 'epochs'} of {instances:,.0f} instances"
         parts.append(text)
-    if (hours := _hours(run)) is not None:
+    if (hours := run.last("hours")) is not None:
         took = duration(3600 * hours)
         parts.append(f"Training took {took}" if parts else f"Trained for {took}")
     if isinstance(start := run.part("training").get("init_checkpoint"), str) and start:
@@ -131,11 +156,6 @@ def _amounts(run: Run) -> str:
     if run.resumed:
         parts.append(f"It was resumed {'once' if len(run.resumed) == 1 else f'{len(run.resumed)} times'}")
     return ". ".join(parts) + "." if parts else ""
-
-
-def _hours(run: Run) -> float | None:
-    known = [hours for line in run.training if (hours := number(line.get("hours"))) is not None]
-    return known[-1] if known else None
 
 
 def _qualities(run: Run) -> list[Tile]:
@@ -160,6 +180,14 @@ def _speeds(run: Run) -> list[Tile]:
             tiles.append(Tile(title, form(value), NOTES.get(name, "mean of the run, without compilation")))
     if (compiled := run.total_of("compile_seconds")) is not None and compiled >= 0.5:
         tiles.append(Tile("Compilation", duration(compiled), "in all starts together"))
+    if (busy := run.mean("gpu_utilization")) is not None:
+        tiles.append(Tile("GPU utilization", percent(busy), "mean of the run, from NVML"))
+    for name, title, note in (
+        ("gpu_memory_peak_bytes", "GPU memory, used", "most that TensorFlow used on a GPU"),
+        ("gpu_memory_bytes", "GPU memory, taken", "most that was taken on a GPU, from NVML"),
+    ):
+        if (most := run.most(name)) is not None:
+            tiles.append(Tile(title, quantity(most, "bytes"), note))
     return tiles
 
 
@@ -189,41 +217,13 @@ def _quality(run: Run, name: str, title: str) -> list[Tile]:
 def _curves(run: Run) -> str:
     if not run.training and not run.evaluations:
         return page.section("Curves", page.paragraph(f"{folder.METRICS} has no training lines yet.", "soft"))
-    starts = [line["step"] for line in run.resumed]
-
-    def both(name: str) -> list[Curve]:
-        return [
-            Curve("training", *run.series(name)),
-            Curve("held out", *run.evaluated(name), second=True, points=True),
-        ]
-
-    entropy = run.fact("data", "unigram_entropy")
-    frequency = [Level("guessing by frequency", entropy)] if entropy is not None else []
-    plots = [
-        Plot("mlm-loss", "Masked LM: loss", both("masked_lm_loss"), frequency, starts),
-        Plot("mlm-accuracy", "Masked LM: accuracy", both("masked_lm_accuracy"), (), starts, percent=True),
-        Plot("sop-loss", "Sentence order: loss", both("sentence_order_loss"), [Level("guessing", math.log(2))], starts),
-        Plot(
-            "sop-accuracy", "Sentence order: accuracy", both("sentence_order_accuracy"),
-            [Level("guessing", 0.5)], starts, percent=True,
-        ),
-    ]  # fmt: skip
-    for name, title, is_fraction in (
-        ("learning_rate", "Learning rate", False),
-        ("masked_lm_prob", "Fraction of masked tokens", True),
-        ("gradient_norm", "Gradient norm, before clipping", False),
-        ("sequences_per_second", "Sequences/s", False),
-        ("tokens_per_second", "Tokens/s, without padding", False),
-        ("mfu", "MFU: fraction of the devices' peak, without padding", True),
-        ("padding", "Padding: fraction of the computed tokens", True),
-        ("input_wait", "Input wait: fraction of a step's time", True),
-    ):
-        curve = Curve("", *run.series(name), exact=name in {"learning_rate", "masked_lm_prob"})
-        plots.append(Plot(name.replace("_", "-"), title, [curve], (), starts, percent=is_fraction, from_zero=True))
-    figures = [page.figure(plot.title, draw(plot)) for plot in plots if any(curve.known for curve in plot.curves)]
+    figures = [page.figure(plot.title, draw(plot)) for plot in curves.plots(run)]
     if not figures:
         return page.section("Curves", page.paragraph(f"{folder.METRICS} holds no numbers to draw.", "soft"))
-    note = f"Pale lines are the values in {folder.METRICS}, and bold lines their running means. Losses are in nats."
+    note = (
+        f"Pale lines are the values in {folder.METRICS}, and bold lines their running means. Losses are in nats. Point "
+        "at a figure to see its values, or select it and use the arrow keys."
+    )
     return page.section("Curves", page.paragraph(note, "soft"), '<div class="plots">', *figures, "</div>")
 
 
@@ -272,14 +272,12 @@ def _tables(run: Run) -> str:
     options = run.options.get("pretrain")
     return page.columns(
         page.section("Data", page.table(run.part("data"), DATA)),
-        sources.section(run.training),
         page.section("Model", page.table(run.part("model"), MODEL), _details(folder.MODEL, run.model)),
         page.section(
             "Training",
             page.table(_training(run), TRAINING),
             _details(f"Configuration: {folder.OPTIONS}", options if isinstance(options, dict) else run.options),
         ),
-        page.section("Starts", _starts(run)),
         page.section("Environment", page.table(_versions(run) | environment, ENVIRONMENT)),
         page.section("Other", page.table(others)),
     )
@@ -295,10 +293,53 @@ def _details(title: str, values: dict[str, Any]) -> str:
     return f"<details><summary>{page.escape(title)}</summary>\n{content}\n</details>" if content else ""
 
 
+def _samples(run: Run) -> str:
+    """Return what the model predicted for fixed masked tokens, as it changes over the evaluations."""
+    sampled = [line for line in run.evaluations if isinstance(line.get("samples"), list)]
+    if not sampled:
+        return ""
+    chosen = [sampled[index] for index in evenly(len(sampled), SAMPLED)]
+    newest = [sample for sample in sampled[-1]["samples"] if isinstance(sample, dict)]
+    parts = []
+    for sample in newest:
+        rows = []
+        for line in chosen:
+            same = next((one for one in line["samples"] if isinstance(one, dict) and _token(one) == _token(sample)), {})
+            if same:
+                rows.append((line["step"], same))
+        parts.append(page.predictions(sample, rows))
+    note = (
+        "What the model predicts for a few masked tokens of the held-out set, by step: the best pieces and their "
+        "probabilities. The right piece is green. ▁ marks the beginning of a word."
+    )
+    return page.section("Sample predictions", page.paragraph(note, "soft"), *parts)
+
+
+def _token(sample: dict[str, Any]) -> tuple[object, ...]:
+    return tuple(sample.get(name) for name in ("before", "after", "piece"))
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Return up to `most` of the numbers below `count`, evenly spaced, with the first and the last."""
+    if count <= most:
+        return list(range(count))
+    return [round(number * (count - 1) / (most - 1)) for number in range(most)]
+
+
 def _starts(run: Run) -> str:
-    rows = []
+    rows, commands = [], []
     for line in (line for line in run.lines if "start" in line):
         at = number(line.get("time"))
         when = "" if at is None else datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-        rows.append([f"{line['step']:,}", str(line["start"]), when])
-    return page.number_table(["step", "start", "time"], rows) if rows else ""
+        versions = line.get("versions")
+        known = versions if isinstance(versions, dict) else {}
+        words = ", ".join(f"{ENVIRONMENT.get(name, name)} {version}" for name, version in known.items())
+        rows.append([f"{line['step']:,}", str(line["start"]), when, words])
+        if (command := line.get("command")) and command not in commands:
+            commands.append(str(command))
+    if not rows:
+        return ""
+    has_versions = any(row[-1] for row in rows)
+    head = ["step", "start", "time", *(["versions"] if has_versions else [])]
+    table = page.number_table(head, rows if has_versions else [row[:-1] for row in rows])
+    return table + "".join(page.code(command) for command in commands)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NO_SCALARS = frozenset({"step", "steps", "time", "hours", "records", "compile_seconds"})
+NO_SCALARS = frozenset({"step", "steps", "time", "hours", "records", "compile_seconds", "tokens"})
 """Numbers of a line that are not curves."""
 
 
@@ -23,6 +23,9 @@ def scalars(line: Mapping[str, Any]) -> dict[str, float]:
     if "start" in line:
         return {}
     group, figures = ("eval", line["evaluation"]) if "evaluation" in line else ("train", line)
+    ratios = figures.get("trust_ratios")
+    if isinstance(ratios, dict):
+        figures = {**figures, **{f"trust_ratio_{kind}": value for kind, value in ratios.items()}}
     return {
         f"{group}/{name}": float(value)
         for name, value in figures.items()

@@ -169,10 +169,32 @@ def environment(hardware: Hardware) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": _memory(),
         "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "albert_fast": __version__,
+        **versions(hardware),
     }
+
+
+def versions(hardware: Hardware) -> dict[str, str]:
+    """Return the versions of what computes the run, for its report: of CUDA if there are GPUs."""
+    found = {"albert_fast": __version__, "tensorflow": tf.__version__, "python": platform.python_version()}
+    if hardware.kind == "GPU":
+        build = tf.sysconfig.get_build_info()
+        names = ("cuda_version", "cudnn_version")
+        found |= {name.removesuffix("_version"): str(build[name]) for name in names if build.get(name)}
+    return found
+
+
+def allocated(hardware: Hardware) -> dict[str, float]:
+    """Return the largest amount of memory that TensorFlow had in use on a GPU of this worker, for a training line.
+
+    TensorFlow takes nearly all of a GPU's memory when it starts, so the amount that is taken says little.
+    """
+    if hardware.kind != "GPU":
+        return {}
+    try:
+        peaks = [tf.config.experimental.get_memory_info(name or "GPU:0")["peak"] for name in hardware.devices]
+    except Exception:  # noqa: BLE001 - an allocator without statistics must not end a run
+        return {}
+    return {"gpu_memory_peak_bytes": max(peaks)}
 
 
 def _cpu_name() -> str:

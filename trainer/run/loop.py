@@ -67,6 +67,9 @@ class Listener:
     def planned(self, steps: int) -> None:
         """Take the number of steps of the run, which has just been decided."""
 
+    def checkpoint(self) -> None:
+        """Take notice that a checkpoint other than the last one is complete and evaluated."""
+
     def say(self, message: str) -> None:
         """Show a message to the user."""
 
@@ -122,6 +125,10 @@ class Run(NamedTuple):
     """Stops writing compiled programs to disk after that failed. Returns false if that is not possible."""
     mirror: Callable[[], None] = lambda: None
     """Called by the chief when a checkpoint is complete, and again when it is evaluated and old ones are gone."""
+    gauge: Callable[[], Mapping[str, float]] = dict
+    """Returns further figures for a training line: those of the GPUs since the last line."""
+    samples: Callable[[], list[dict[str, Any]]] = list
+    """Returns what the model predicts for fixed masked tokens of the held-out set."""
 
     @property
     def plan(self) -> Steps:
@@ -199,11 +206,11 @@ def _train(run: Run, step: Step, meter: Meter, start: int, stops: Stops) -> Outc
                 if done == total or done % options.save_checkpoints_steps == 0:
                     meter.flush()
                     saved = done
-                    stops.room = max(stops.room, _save(run, done, stops))
+                    stops.room = max(stops.room, _save(run, done, stops, last=done == total))
                     meter.began(feed)
             if saved < done:
                 meter.flush()
-                _save(run, done, stops)
+                _save(run, done, stops, last=True)
         except TrainerError:
             raise
         except AlbertFastError:
@@ -318,12 +325,14 @@ def _check_finite(run: Run, step: int) -> None:
             )
 
 
-def _save(run: Run, step: int, stops: Stops) -> float:
+def _save(run: Run, step: int, stops: Stops, *, last: bool) -> float:
     """Write a checkpoint, evaluate it and remove old ones. Return the seconds that this took."""
     began = time.perf_counter()
     evaluate(run, step, _write(run, step) if run.hardware.chief else None, stops)
     if run.hardware.chief:
         checkpoints.prune(run.directory, run.options.keep_checkpoint_max)
+        if not last:
+            run.listener.checkpoint()
         run.mirror()
     return time.perf_counter() - began
 
@@ -372,7 +381,8 @@ def evaluate(run: Run, step: int, saved: checkpoints.Checkpoint | None, stops: S
     elif saved is not None:
         figures = found._asdict()
         checkpoints.set_evaluation(saved, figures)
-        run.listener.evaluation({"step": step, "time": time.time(), "evaluation": figures})
+        line = {"step": step, "time": time.time(), "evaluation": figures}
+        run.listener.evaluation(line | ({"samples": samples} if (samples := run.samples()) else {}))
 
 
 class Meter:
@@ -477,7 +487,11 @@ class Meter:
             "mfu": tflops / (peak * self.run.hardware.replicas) if peak and tflops is not None else None,
             "input_wait": rate(sum(done.waited for done in steady)),
             "compile_seconds": sum(max(0.0, took - usual) for took in compiling),
+            "tokens": round(tokens),
+            **self.run.gauge(),
         }
+        if ratios := last.report.trust_ratios:
+            line["trust_ratios"] = {kind: float(ratio) for kind, ratio in ratios.items()}
         self.done.clear()
         self.run.listener.training(line)
 

@@ -10,7 +10,7 @@ Files in the directory of a run:
     tensorboard/                        the same figures for TensorBoard
     run.json                            data, model, options and environment of the last start
     trackers.json                       see `trainer.report.trackers.sent`
-    report.html
+    report.html                         see `trainer.report.report`
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,8 +41,10 @@ from trainer.report.tensorboard import TensorBoard
 from trainer.run import budget, data, expectation, memory, phases, resolve, resume
 from trainer.run.evaluation import Evaluator
 from trainer.run.feed import Packer
-from trainer.run.hardware import Hardware, environment
+from trainer.run.gauge import Gauge
+from trainer.run.hardware import Hardware, allocated, environment, versions
 from trainer.run.loop import Listener, Outcome, Run, evaluate, train
+from trainer.run.samples import Samples
 from trainer.run.step import Replica
 from trainer.run.stops import Stops
 from trainer.run.together import check_same_start, sums
@@ -58,6 +61,8 @@ if TYPE_CHECKING:
 
 OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}
 
+REPORT_TIME = 0.05
+"""Largest fraction of the time that the reports at checkpoints take. Those that would take more are left out."""
 MOST_STEPS = 10**9
 """Number of steps of the learning rate's schedule while the number of steps of the run is open."""
 
@@ -95,6 +100,8 @@ class Job(NamedTuple):
     """The copy of the run in another place."""
     trackers: Trackers | None = None
     """The experiment trackers that show the run. They have been checked."""
+    command: str = ""
+    """The command line, without secrets, for the report."""
 
 
 def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outcome:
@@ -147,7 +154,10 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
         # Must come last: `overwrite` deletes the old run here, so every check that can fail comes first.
         if hardware.chief:
             job.describe()
-        with _shown(job, hardware, start, pending=pending) as (listener, hours):
+        with (
+            Gauge(len(hardware.devices) if hardware.chief and hardware.kind == "GPU" else 0) as gauge,
+            _shown(job, hardware, start, pending=pending) as (listener, hours),
+        ):
             for line in origin:
                 listener.say(line)
             if found is not None and (line := resume.end(before, facts)):
@@ -175,6 +185,8 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 listener=listener,
                 stop_caching=job.stop_caching,
                 mirror=mirror.copy if mirror is not None else lambda: None,
+                gauge=lambda: allocated(hardware) | gauge.take(),
+                samples=_samples(job, hardware, replicas, warn),
             )
             described = _describe(job, hardware, each, expected, run) if hardware.chief else {}
             if pending and hardware.chief:
@@ -221,6 +233,15 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
             if mirror is not None:
                 mirror.finish()
     return outcome
+
+
+def _samples(
+    job: Job, hardware: Hardware, replicas: list[Replica], warn: Callable[[str], None]
+) -> Callable[[], list[dict[str, Any]]]:
+    """Return the function of `Run.samples`."""
+    if job.held_out is None or job.training.opened is None or not hardware.chief:
+        return list
+    return Samples(replicas[0].model, job.held_out.source, job.training.opened, hardware, warn)
 
 
 # --- how a run starts ------------------------------------------------------------------------------------------------
@@ -507,10 +528,17 @@ def _newest_step(directory: Path) -> int:
 
 
 class _Chief(Listener):
-    """Writes the metrics log and TensorBoard's events, and shows the run."""
+    """Writes the metrics log, TensorBoard's events and the report, and shows the run."""
 
-    def __init__(self, journal: Journal, events: TensorBoard, live: Live, watch: budget.Watch | None) -> None:
+    def __init__(
+        self, journal: Journal, events: TensorBoard, live: Live, watch: budget.Watch | None, report: Callable[[], None]
+    ) -> None:
         self.journal, self.events, self.live, self.watch = journal, events, live, watch
+        self._report = report
+        self._reported = -math.inf
+        """When the last report was complete, on the clock of `time.monotonic`."""
+        self._took = 0.0
+        """Seconds that it took."""
 
     @property
     def lines(self) -> list[Mapping[str, Any]]:
@@ -538,6 +566,13 @@ class _Chief(Listener):
             whole = {name: round(figures[name]) for name in ("records", "predictions") if name in figures}
             self.evaluation({"step": step, "time": time.time(), "evaluation": {**figures, **whole}})
 
+    def checkpoint(self) -> None:
+        # Of a long log the report takes seconds, and a small model may reach a checkpoint every few.
+        if (began := time.monotonic()) - self._reported >= self._took / REPORT_TIME:
+            self._report()
+            self._reported = time.monotonic()
+            self._took = self._reported - began
+
     def say(self, message: str) -> None:
         self.live.say(message)
 
@@ -552,13 +587,16 @@ def _shown(job: Job, hardware: Hardware, start: int, *, pending: bool) -> Iterat
         yield Listener(), 0.0
         return
     with (
-        Journal(job.directory, start) as journal,
+        Journal(job.directory, start, {"command": job.command, "versions": versions(hardware)}) as journal,
         TensorBoard(job.directory, journal.lines) as events,
         job.trackers or contextlib.nullcontext(),
         Live(job.options.num_train_steps, batch_size=job.options.batch_size, translate=job.translate) as live,
     ):
         watch = budget.Watch(job.options, journal.lines) if pending else None
-        yield _Chief(journal, events, live, watch), journal.hours
+        chief = _Chief(
+            journal, events, live, watch, lambda: _report(job, hardware, lambda line: live.say(f"warning: {line}"))
+        )
+        yield chief, journal.hours
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from trainer.model.model import Albert
-    from trainer.model.optimizers import AdamW
+    from trainer.model.optimizers import AdamW, Update
     from trainer.model.schedule import Schedule
     from trainer.run.feed import Placed, Work
     from trainer.run.packing import Width
@@ -78,6 +78,8 @@ class Report(NamedTuple):
     """[2]: the sum of the signals that the workers gave to this step."""
     abandoned: tf.Tensor
     """Above 0 if a worker did not finish its part. Then there was no update, and the metrics mean nothing."""
+    trust_ratios: dict[str, tf.Tensor]
+    """LAMB's trust ratios, as `trainer.model.optimizers.Update` has them. AdamW has none."""
 
 
 class Step:
@@ -221,8 +223,8 @@ class Step:
             tokens, computed, operations, *sent, abandoned = tf.unstack(total[-_TAIL:])
             metrics = losses.metrics(losses.Sums(*sums), losses.Totals(*tf.unstack(counts)))
             sound = tf.math.is_finite(metrics.loss) & (abandoned == 0)
-            norm = part.update(gradient, rate, sound)
-            return Report(metrics, norm, rate, tokens, computed, operations, tf.stack(sent), abandoned)
+            norm, ratios = part.update(gradient, rate, sound)
+            return Report(metrics, norm, rate, tokens, computed, operations, tf.stack(sent), abandoned, ratios)
 
         reports = self.strategy.run(on_replica, args=(tail,))
         report: Report = tf.nest.map_structure(self._first, reports)
@@ -286,11 +288,11 @@ class _Part:
         self._adds: dict[Width, Callable[[Batch, losses.Totals, tf.Tensor], tf.Tensor]] = {}
 
         @tf.function(jit_compile=jit, autograph=False)
-        def update(gradient: tf.Tensor, rate: tf.Tensor, sound: tf.Tensor) -> tf.Tensor:
+        def update(gradient: tf.Tensor, rate: tf.Tensor, sound: tf.Tensor) -> Update:
             # Only one place decides whether a step is valid: the optimizer, by the norm.
             gradient = tf.where(sound, gradient, float("nan"))
             pieces = (tf.reshape(piece, shape) for piece, shape in zip(tf.split(gradient, sizes), shapes, strict=True))
-            return optimizer.apply(dict(zip(variables, pieces, strict=True)), rate)
+            return optimizer.update(dict(zip(variables, pieces, strict=True)), rate)
 
         self.update = update
 
