@@ -7,13 +7,16 @@
 pub(crate) mod cards;
 pub mod clean;
 pub mod dedup;
+pub mod filters;
 mod hyphens;
+mod keep_language;
 pub mod language;
 mod look;
 mod notes;
 pub mod options;
 pub mod output;
 mod places;
+pub mod quality;
 pub mod read;
 mod run;
 pub mod sentences;

@@ -3,7 +3,9 @@
 use regex::RegexSet;
 use serde::{Deserialize, Serialize};
 
+use super::filters::FilterOptions;
 use super::language::LanguageRule;
+use super::quality::{Rule, count_name};
 use super::read::options::{ParagraphRule, ReadOptions};
 use crate::{Error, Result};
 
@@ -21,6 +23,10 @@ pub enum Reason {
     SentenceCut,
     /// A sentence lacks a part that was removed.
     IncompleteSentences,
+    /// A document is in another language than those to keep.
+    OtherLanguages,
+    /// The language of a document was not recognized, and only some languages are kept.
+    UnknownLanguages,
     /// A document has no lines left.
     EmptyDocuments,
     /// A document has fewer characters than `min_document_chars`.
@@ -33,6 +39,9 @@ pub enum Reason {
     DuplicateDocuments,
     /// A line repeats an earlier one.
     DuplicateLines,
+    /// A document breaks a quality rule.
+    #[serde(untagged, serialize_with = "count_name")]
+    Quality(Rule),
 }
 
 /// How to clean each document.
@@ -122,6 +131,9 @@ pub struct PrepareOptions {
     /// How to clean each document.
     #[serde(flatten)]
     pub clean: CleanOptions,
+    /// Which documents to drop because of their language or their quality.
+    #[serde(flatten)]
+    pub filters: FilterOptions,
     /// Whether to drop documents that repeat an earlier one exactly.
     pub dedup_documents: bool,
     /// Whether to drop lines that occurred before in any document.
@@ -139,6 +151,7 @@ impl Default for PrepareOptions {
         Self {
             read: ReadOptions::default(),
             clean: CleanOptions::default(),
+            filters: FilterOptions::default(),
             dedup_documents: true,
             dedup_lines: false,
             dedup_memory: 512,
@@ -155,6 +168,7 @@ impl PrepareOptions {
     /// [`Error::Rule`] or [`Error::Conflict`] naming the first that does not.
     pub fn check(&self) -> Result<()> {
         self.clean.check()?;
+        self.filters.check()?;
         if self.clean.join_hyphens && self.read.paragraphs == ParagraphRule::Line {
             return Err(Error::conflict(
                 "join_hyphens",
