@@ -54,7 +54,8 @@ def test_documents_in_the_languages_to_keep(command: Command) -> None:
     assert result.code == 0, result.err
     lines = result.err.splitlines()
     assert "albert-fast:   dropped 6 documents in other languages (--keep-language de)" in lines
-    assert "albert-fast:   dropped 1 document whose language was not recognized (--min-language-confidence 0.5)" in lines
+    unknown = "dropped 1 document whose language was not recognized (--min-language-confidence 0.5)"
+    assert f"albert-fast:   {unknown}" in lines
     assert "albert-fast:     | 12 34 56, 78 90" in lines, "samples are shown"
     assert "would keep 1 document, 2 sentences" in result.err
     assert not any("warning" in line for line in lines), lines
@@ -154,7 +155,8 @@ def test_tasks_write_what_one_command_writes() -> None:
     again = prepare_text("raw", "again.txt", num_threads=3, **options)
     assert (whole["counts"], Path("whole.txt").read_bytes()) == (again["counts"], Path("again.txt").read_bytes())
     assert 0 < whole["documents"] < 200
-    assert whole["counts"]["other_languages"] > 10 and whole["counts"]["quality_bullets"] > 10
+    assert whole["counts"]["other_languages"] > 10
+    assert whole["counts"]["quality_bullets"] > 10
     for _ in range(3):
         for task in range(2):
             result = prepare_text("raw", "parts", shard_size=0.01, num_tasks=2, task_id=task, **options)

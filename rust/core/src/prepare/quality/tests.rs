@@ -77,7 +77,8 @@ fn word_length() {
     check(Rule::WordLength, &ten.repeat(10), &format!("{}abcdefghijk", ten.repeat(9)));
     // Combining marks are not counted: nine words of ten characters, and one of ten and a mark.
     assert!(!breaks(Rule::WordLength, &format!("{}abcdefghij\u{301}", ten.repeat(9)), "fr"));
-    for dense in ["我们在北京大学学习。", "나 는 너 를 본다", "ฉันรักคุณมาก", "東京に行きました"] {
+    for dense in ["我们在北京大学学习。", "나 는 너 를 본다", "ฉันรักคุณมาก", "東京に行きました"]
+    {
         assert!(!breaks(Rule::WordLength, dense, "und"), "{dense}");
     }
     // Half of the characters are not most of them.
