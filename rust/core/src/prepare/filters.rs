@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::keep_language::LanguageFilter;
-use super::quality::{Quality, Rule};
+use super::quality::rules::{Quality, Rule};
 use crate::{Error, Result};
 
 /// Which documents to drop because of their language or their quality.
@@ -37,12 +37,20 @@ impl FilterOptions {
     /// # Errors
     /// [`Error::Rule`] naming the first that does not.
     pub fn check(&self) -> Result<()> {
-        LanguageFilter::new(self)?;
+        self.languages()?;
         if !(0.0..=1.0).contains(&self.min_language_confidence) {
             let rule = "a number from 0 to 1";
             return Err(Error::rule("min_language_confidence", rule, self.min_language_confidence));
         }
         Ok(())
+    }
+
+    /// Returns the filter by language. Returns `None` if all languages are kept.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] for a code of a language that cannot be recognized. It lists those that can be.
+    pub(super) fn languages(&self) -> Result<Option<LanguageFilter>> {
+        LanguageFilter::new(&self.keep_language, self.min_language_confidence)
     }
 
     /// Whether a quality rule is applied.

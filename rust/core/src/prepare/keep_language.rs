@@ -1,8 +1,6 @@
 //! Drops documents that are not in one of the languages to keep.
 
-use super::filters::FilterOptions;
 use super::language::{SAMPLE, UNDETERMINED, normalize, recognize, recognized};
-use super::options::Reason;
 use crate::{Error, Result};
 
 /// The maximum number of samples of a document. They are evenly spaced, so that a header or a quotation in another
@@ -21,8 +19,8 @@ pub(super) struct LanguageFilter {
 pub(super) struct Found {
     /// The language of the document. [`UNDETERMINED`] if it was not recognized with enough confidence.
     pub language: &'static str,
-    /// Why to drop the document, if it is dropped.
-    pub dropped: Option<Reason>,
+    /// Whether it is one of the languages to keep.
+    pub is_kept: bool,
 }
 
 impl LanguageFilter {
@@ -30,13 +28,13 @@ impl LanguageFilter {
     ///
     /// # Errors
     /// [`Error::Rule`] for a code of a language that cannot be recognized. It lists those that can be.
-    pub fn new(options: &FilterOptions) -> Result<Option<Self>> {
-        if options.keep_language.is_empty() {
+    pub fn new(codes: &[String], min_confidence: f64) -> Result<Option<Self>> {
+        if codes.is_empty() {
             return Ok(None);
         }
         let known = recognized();
         let mut kept = Vec::new();
-        for given in &options.keep_language {
+        for given in codes {
             let code = normalize(given);
             let Some(code) = known.iter().find(|known| code.as_deref() == Some(**known)) else {
                 let rule = format!("codes of languages that can be recognized, which are {}", known.join(", "));
@@ -47,7 +45,7 @@ impl LanguageFilter {
                 kept.push(*code);
             }
         }
-        Ok(Some(Self { kept, min_confidence: options.min_language_confidence }))
+        Ok(Some(Self { kept, min_confidence }))
     }
 
     /// Finds the language of a document that has some text, and decides about it.
@@ -72,12 +70,12 @@ impl LanguageFilter {
             sum > 0.0 && sum / samples as f64 >= self.min_confidence
         };
         if enough(&kept) {
-            return Found { language: most(&kept), dropped: None };
+            return Found { language: most(&kept), is_kept: true };
         }
         if enough(&others) {
-            return Found { language: most(&others), dropped: Some(Reason::OtherLanguages) };
+            return Found { language: most(&others), is_kept: false };
         }
-        Found { language: UNDETERMINED, dropped: Some(Reason::UnknownLanguages) }
+        Found { language: UNDETERMINED, is_kept: false }
     }
 }
 
@@ -109,28 +107,28 @@ mod tests {
     const ENGLISH: &str = "The committee met on Tuesday and decided that nothing at all would change before the winter. \
         Nobody knew where the noise had come from, and in the evening they walked home through the woods. ";
 
-    fn filter(codes: &[&str], min_language_confidence: f64) -> LanguageFilter {
-        let keep_language = codes.iter().map(|&code| code.to_owned()).collect();
-        let options = FilterOptions { keep_language, min_language_confidence, ..FilterOptions::default() };
-        LanguageFilter::new(&options).unwrap().unwrap()
+    fn filter(codes: &[&str], min_confidence: f64) -> LanguageFilter {
+        let codes: Vec<_> = codes.iter().map(|&code| code.to_owned()).collect();
+        LanguageFilter::new(&codes, min_confidence).unwrap().unwrap()
     }
 
-    fn found(codes: &[&str], text: &str) -> (&'static str, Option<Reason>) {
-        let Found { language, dropped } = filter(codes, 0.5).find(text);
-        (language, dropped)
+    fn found(codes: &[&str], text: &str) -> Found {
+        filter(codes, 0.5).find(text)
     }
 
-    const OTHER: Option<Reason> = Some(Reason::OtherLanguages);
-    const UNKNOWN: Option<Reason> = Some(Reason::UnknownLanguages);
+    fn kept(language: &'static str) -> Found {
+        Found { language, is_kept: true }
+    }
+
+    fn dropped(language: &'static str) -> Found {
+        Found { language, is_kept: false }
+    }
 
     #[test]
     fn codes_of_languages() {
-        assert_eq!(LanguageFilter::new(&FilterOptions::default()).unwrap(), None);
+        assert_eq!(LanguageFilter::new(&[], 0.5).unwrap(), None);
         assert_eq!(filter(&["DEU", "de", "cmn"], 0.5).kept, ["de", "zh"]);
-        let refusal = |code: &str| {
-            let options = FilterOptions { keep_language: vec!["en".into(), code.into()], ..FilterOptions::default() };
-            LanguageFilter::new(&options).unwrap_err().to_string()
-        };
+        let refusal = |code: &str| LanguageFilter::new(&["en".into(), code.into()], 0.5).unwrap_err().to_string();
         for code in ["gl", "xx", "", "und", "auto"] {
             let error = refusal(code);
             assert!(error.contains("am, ar, az") && error.contains(&format!("got {code:?}")), "{error}");
@@ -148,43 +146,43 @@ mod tests {
             ("คณะกรรมการประชุมกันเมื่อวันอังคาร", "th"),
             ("اجتمعت اللجنة يوم الثلاثاء وقررت ألا يتغير شيء قبل الشتاء", "ar"),
         ] {
-            assert_eq!(found(&[code], text), (code, None), "{text}");
-            assert_eq!(found(&["fr", code], text), (code, None), "{text}");
-            assert_eq!(found(&["fr"], text), (code, OTHER), "{text}");
+            assert_eq!(found(&[code], text), kept(code), "{text}");
+            assert_eq!(found(&["fr", code], text), kept(code), "{text}");
+            assert_eq!(found(&["fr"], text), dropped(code), "{text}");
         }
     }
 
     #[test]
     fn text_without_a_language_is_dropped() {
         for text in ["12 34 5,6 %", "*** --- ***", "🙂", "ok"] {
-            assert_eq!(found(&["de", "en"], text), (UNDETERMINED, UNKNOWN), "{text}");
+            assert_eq!(found(&["de", "en"], text), dropped(UNDETERMINED), "{text}");
         }
         let code = "if (i < n) { x[i] = y[j] + 1; } else { ++k; }\n".repeat(20);
-        assert!(found(&["de"], &code).1.is_some());
+        assert!(!found(&["de"], &code).is_kept);
     }
 
     #[test]
     fn mixed_documents_have_the_confidence_of_their_parts() {
         let mixed = format!("{}{}", GERMAN.repeat(20), ENGLISH.repeat(20));
         let share = |codes: &[&str], min| filter(codes, min).find(&mixed);
-        assert_eq!(share(&["de"], 0.5).dropped, None);
-        assert_eq!(share(&["de"], 0.51).dropped, UNKNOWN);
-        assert_eq!(share(&["fr"], 0.51).dropped, OTHER, "both parts are in other languages");
-        assert_eq!(share(&["de", "en"], 1.0).dropped, None);
+        assert!(share(&["de"], 0.5).is_kept && share(&["en"], 0.5).is_kept);
+        assert_eq!(share(&["de"], 0.51), dropped(UNDETERMINED));
+        assert!(!share(&["fr"], 0.51).is_kept && share(&["fr"], 0.51).language != UNDETERMINED, "no part is French");
+        assert!(share(&["de", "en"], 1.0).is_kept);
         let quarter = format!("{}{}", GERMAN.repeat(30), ENGLISH.repeat(10));
-        assert_eq!(filter(&["de"], 0.75).find(&quarter), Found { language: "de", dropped: None });
-        assert_eq!(filter(&["en"], 0.25).find(&quarter), Found { language: "en", dropped: None });
-        assert_eq!(filter(&["en"], 0.26).find(&quarter), Found { language: "de", dropped: OTHER });
+        assert_eq!(filter(&["de"], 0.75).find(&quarter), kept("de"));
+        assert_eq!(filter(&["en"], 0.25).find(&quarter), kept("en"));
+        assert_eq!(filter(&["en"], 0.26).find(&quarter), dropped("de"));
     }
 
     #[test]
     fn a_lower_confidence_keeps_more_short_texts() {
-        let kept = |min| {
+        let count = |min| {
             let filter = filter(&["de"], min);
-            GERMAN.split(' ').filter(|word| filter.find(word).dropped.is_none()).count()
+            GERMAN.split(' ').filter(|word| filter.find(word).is_kept).count()
         };
-        assert!(kept(0.0) > kept(0.5), "{} {}", kept(0.0), kept(0.5));
-        assert!(kept(0.5) >= kept(1.0));
-        assert_eq!(filter(&["de"], 0.0).find("123").dropped, UNKNOWN, "no part is in the language");
+        assert!(count(0.0) > count(0.5), "{} {}", count(0.0), count(0.5));
+        assert!(count(0.5) >= count(1.0));
+        assert_eq!(filter(&["de"], 0.0).find("123"), dropped(UNDETERMINED), "no part is in the language");
     }
 }

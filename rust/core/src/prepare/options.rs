@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::filters::FilterOptions;
 use super::language::LanguageRule;
-use super::quality::{Rule, count_name};
+use super::quality::rules::{Rule, count_name};
 use super::read::options::{ParagraphRule, ReadOptions};
 use crate::{Error, Result};
 

@@ -7,7 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::options::Reason;
-use super::quality::QualityCounts;
+use super::quality::rules::QualityCounts;
 use super::read::raw::OTHERS;
 
 /// What each step dropped or changed.

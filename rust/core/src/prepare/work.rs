@@ -95,7 +95,7 @@ impl<'a> Shared<'a> {
     pub fn new(files: &[InputFile], options: &'a PrepareOptions, samples: usize) -> Result<Self> {
         let rule = LanguageRule::parse(&options.clean.language)?;
         let patterns = options.clean.patterns()?;
-        let languages = LanguageFilter::new(&options.filters)?;
+        let languages = options.filters.languages()?;
         let language = match rule {
             // The filter finds the language of each document.
             LanguageRule::EachInput if languages.is_none() => language_of_all(files, &options.read),
@@ -241,7 +241,9 @@ impl Work {
                 Some(count) => *count += 1,
                 None => drop(self.languages.insert(language.to_owned(), 1)),
             }
-            if let Some(reason) = found.and_then(|found| found.dropped) {
+            if let Some(found) = found.filter(|found| !found.is_kept) {
+                let is_unknown = found.language == UNDETERMINED;
+                let reason = if is_unknown { Reason::UnknownLanguages } else { Reason::OtherLanguages };
                 self.counts.reject(reason);
                 removed(reason, &document.text);
                 continue;

@@ -6,7 +6,7 @@ use std::hash::BuildHasherDefault;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::repetition::Identity;
+use super::numbers::{FACTOR, Identity, exceeds};
 
 /// The maximum percentage of lines that start with a bullet.
 const MAX_BULLETS: u64 = 90;
@@ -52,11 +52,6 @@ impl Parts {
     }
 }
 
-/// Whether `count` is more than `percent` of `all`. Whole numbers keep the limit exact.
-pub(super) fn exceeds(count: u64, percent: u64, all: u64) -> bool {
-    100 * count > percent * all
-}
-
 /// What is known of the lines and paragraphs of a document.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
@@ -87,7 +82,7 @@ impl Layout {
         let (hash, chars) = (xxh3_64(line.as_bytes()), line.chars().count() as u64);
         self.lines.add(hash, chars);
         let (all, sum) = self.paragraph.get_or_insert_default();
-        *all = all.wrapping_mul(super::repetition::FACTOR).wrapping_add(hash);
+        *all = all.wrapping_mul(FACTOR).wrapping_add(hash);
         *sum += chars;
     }
 

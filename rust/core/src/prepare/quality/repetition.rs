@@ -1,9 +1,9 @@
 //! The rules about n-grams of words that occur more than once.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
-use super::layout::exceeds;
+use super::numbers::{FACTOR, Identity, exceeds};
 use super::words::Word;
 
 /// The maximum percentage of characters in the most common n-gram, by the number of its words.
@@ -11,31 +11,8 @@ const MAX_TOP: [(usize, u64); 3] = [(2, 20), (3, 18), (4, 16)];
 /// The maximum percentage of characters in n-grams that repeat earlier ones, by the number of their words.
 const MAX_REPEATED: [(usize, u64); 6] = [(5, 15), (6, 14), (7, 13), (8, 12), (9, 11), (10, 10)];
 
-/// The factor of the polynomial hash of a sequence.
-pub(super) const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
-
 /// The number of n-grams for which memory is kept from one document to the next.
 const USUAL: usize = 1 << 14;
-
-/// Uses a hash as its own hash.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Identity(u64);
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.wrapping_mul(FACTOR).wrapping_add(u64::from(byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
 
 /// Counts n-grams. It holds only buffers.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use std::hash::BuildHasherDefault;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::repetition::Identity;
+use super::numbers::Identity;
 
 const ENGLISH: [&str; 8] = ["the", "be", "to", "of", "and", "that", "have", "with"];
 

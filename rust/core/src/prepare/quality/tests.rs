@@ -1,5 +1,6 @@
 //! Each rule has a document that just passes and one that just fails. The limits are computed by hand.
 
+use super::rules::{Quality, QualityCounts};
 use super::*;
 
 /// Whether a document breaks a rule, if no other rule is applied.

@@ -8,7 +8,7 @@ use icu_segmenter::{WordSegmenter, WordSegmenterBorrowed};
 use unicode_script::{Script, UnicodeScript};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::layout::exceeds;
+use super::numbers::exceeds;
 use super::stop_words::List;
 use crate::prepare::sentences::is_combining;
 use crate::unicode::is_written_without_spaces;

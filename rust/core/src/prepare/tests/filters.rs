@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{Case, json_line};
 use crate::prepare::filters::FilterOptions;
 use crate::prepare::options::Reason;
-use crate::prepare::quality::{Quality, Rule};
+use crate::prepare::quality::rules::{Quality, Rule};
 use crate::prepare::summary::Counts;
 
 const SENTENCES: [&str; 8] = [
