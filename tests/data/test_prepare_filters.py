@@ -53,8 +53,8 @@ def test_documents_in_the_languages_to_keep(command: Command) -> None:
     result = command("prepare-text", "raw.jsonl", "--output", "out.txt", "--keep-language", "de", "--dry-run")
     assert result.code == 0, result.err
     lines = result.err.splitlines()
-    assert "albert-fast:   dropped 6 documents in other languages (--keep-language de)" in lines
-    unknown = "dropped 1 document whose language was not recognized (--min-language-confidence 0.5)"
+    assert "albert-fast:   dropped 5 documents in other languages (--keep-language de)" in lines
+    unknown = "dropped 2 documents whose language was not recognized (--min-language-confidence 0.5)"
     assert f"albert-fast:   {unknown}" in lines
     assert "albert-fast:     | 12 34 56, 78 90" in lines, "samples are shown"
     assert "would keep 1 document, 2 sentences" in result.err
@@ -101,7 +101,7 @@ def test_the_function_refuses_unknown_languages() -> None:
 
 
 def test_quality_rules_are_counted_one_by_one(command: Command) -> None:
-    flags = ["--quality", "gopher", "--language", "en", "--no-sentences"]
+    flags = ["--quality", "gopher", "--language", "en", "--no-sentences", "--samples", 9]
     result = command("prepare-text", "raw.jsonl", "--output", "out.txt", *flags, "--dry-run")
     assert result.code == 0, result.err
     lines = result.err.splitlines()
@@ -137,7 +137,7 @@ def test_a_language_without_stop_words_is_said(command: Command) -> None:
 def test_when_nothing_is_left_the_filters_are_named(command: Command) -> None:
     result = command("prepare-text", "raw.jsonl", "--output", "out.txt", "--keep-language", "sv")
     assert result.code == 1
-    assert "7 in other languages than those of --keep-language, 1 whose language was not recognized" in result.error
+    assert "6 in other languages than those of --keep-language, 2 whose language was not recognized" in result.error
     Path("raw.jsonl").write_text(json.dumps({"text": "The cat of the house."}) + "\n")
     result = command("prepare-text", "raw.jsonl", "--output", "out.txt", "--quality", "gopher")
     assert "dropped: 1 with too few or too many words (--quality gopher)" in result.error
