@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from albert_fast.options.prepare import Documents, Format, Keep, Paragraphs, TextCompression
+    from albert_fast.options.prepare import (
+        Documents,
+        Format,
+        Keep,
+        Paragraphs,
+        Quality,
+        QualityRule,
+        TextCompression,
+    )
     from albert_fast.options.shared import OnBadUtf8
 
 Progress = Callable[[str, str, int, int], None]
@@ -45,6 +53,10 @@ def prepare_text(  # noqa: D417 - the options describe themselves
     min_document_sentences: int = PrepareOptions.min_document_sentences,
     max_non_letters: float = PrepareOptions.max_non_letters,
     boilerplate: Sequence[str] = PrepareOptions.boilerplate,
+    keep_language: Sequence[str] = PrepareOptions.keep_language,
+    min_language_confidence: float = PrepareOptions.min_language_confidence,
+    quality: Quality = PrepareOptions.quality,
+    quality_skip: Sequence[QualityRule] = PrepareOptions.quality_skip,
     dedup_documents: bool = PrepareOptions.dedup_documents,
     dedup_lines: bool = PrepareOptions.dedup_lines,
     dedup_memory: int = PrepareOptions.dedup_memory,

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 SUMMARY = "prepare-text.summary.json"
 """The file that is written last: in the output directory, or next to an output file, after its name and a dot."""
 
+QUALITY = "quality_"
+"""What the counts of quality rules begin with."""
+
 STEPS: dict[str, tuple[str, str, str]] = {
     "replaced": ("replaced", "invalid UTF-8 sequence with U+FFFD", "invalid UTF-8 sequences with U+FFFD"),
     "bad_records": ("skipped", "entry that could not be read", "entries that could not be read"),
@@ -42,6 +45,12 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "other_pages": ("skipped", "page of the wiki that is not an article", "pages of the wiki that are not articles"),
     "other_records": ("skipped", "WARC record that holds no text", "WARC records that hold no text"),
     "documents_cut": ("made", "split in documents of more than 16 MiB", "splits in documents of more than 16 MiB"),
+    "other_languages": ("dropped", "document in another language", "documents in other languages"),
+    "unknown_languages": (
+        "dropped",
+        "document whose language was not recognized",
+        "documents whose language was not recognized",
+    ),
     "boilerplate_lines": ("dropped", "boilerplate line", "boilerplate lines"),
     "repaired_characters": ("repaired", "character", "characters"),
     "joined_hyphens": ("joined", "hyphen at the end of a line", "hyphens at the end of a line"),
@@ -56,6 +65,22 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "short_documents": ("dropped", "document with too few characters", "documents with too few characters"),
     "few_sentences": ("dropped", "document with too few sentences", "documents with too few sentences"),
     "non_letters": ("dropped", "document with too few letters", "documents with too few letters"),
+    **{
+        f"{QUALITY}{rule}": ("dropped", f"document with {what}", f"documents with {what}")
+        for rule, what in {
+            "words": "too few or too many words",
+            "word_length": "words that are too short or too long",
+            "symbols": "too many hash signs or ellipses",
+            "bullets": "too many bullets",
+            "ellipses": "too many lines that end in an ellipsis",
+            "alphabetic": "too many words without a letter",
+            "stop_words": "too few stop words",
+            "repeated_lines": "too many repeated lines",
+            "repeated_paragraphs": "too many repeated paragraphs",
+            "top_ngrams": "an n-gram that is too frequent",
+            "repeated_ngrams": "too many repeated n-grams",
+        }.items()
+    },
     "duplicate_documents": ("dropped", "duplicate document", "duplicate documents"),
     "duplicate_lines": ("dropped", "duplicate line", "duplicate lines"),
     "near_duplicate_documents": ("dropped", "near-duplicate document", "near-duplicate documents"),
@@ -65,6 +90,8 @@ STEPS: dict[str, tuple[str, str, str]] = {
 FOLLOWS: dict[str, str] = {
     "replaced": "on_bad_utf8",
     "bad_records": "skip_bad",
+    "other_languages": "keep_language",
+    "unknown_languages": "min_language_confidence",
     "boilerplate_lines": "boilerplate",
     "repaired_characters": "repair",
     "incomplete_sentences": "drop_incomplete_sentences",
@@ -92,8 +119,8 @@ def prepare_text(options: PrepareText, given: frozenset[str]) -> None:
         albert-fast prepare-text dewiki.xml.bz2 --output corpus.txt.zst --language de
 
     The command reads documents, drops boilerplate lines, repairs whitespace and characters, and splits paragraphs into
-    sentences. Then it drops documents that are too short or have too few letters, and duplicates. --dry-run shows how
-    much each step would drop.
+    sentences. Then it drops documents that are too short or have too few letters, and duplicates. --keep-language and
+    --quality drop documents in other languages and of low quality. --dry-run shows how much each step would drop.
 
     With --shard-size, the output is a directory with a file for each part of the input, and the command can be resumed.
     With --num-tasks and --task-id as well, it does a share of the work, and others do the rest. If it drops duplicates,
@@ -248,6 +275,9 @@ def _steps(result: Mapping[str, Any], options: PrepareText) -> list[str]:
         done, one, several = STEPS.get(name, ("counted", words, words))
         option = FOLLOWS.get(name, "")
         because = f" ({typed(option, getattr(options, option))})" if option else ""
+        if name.startswith(QUALITY):
+            rule = name.removeprefix(QUALITY).replace("_", "-")
+            because = f" ({typed('quality', options.quality)}, rule {rule})"
         lines.append(f"{done} {count:,} {one if count == 1 else several}{because}")
         lines += [f"  | {_shortened(sample)}" for sample in result.get("samples", {}).get(name, [])]
     return lines

@@ -256,6 +256,8 @@ def flag(name: str) -> str:
 
 def typed(name: str, value: Any) -> str:
     """Returns an option with its value as it is typed: `--word-boundary albert`, `--no-cross-segment-words`."""
+    if isinstance(value, tuple):
+        return " ".join(typed(name, item) for item in value)
     if isinstance(value, bool):
         return flag(name) if value else f"--no-{flag(name).removeprefix('--')}"
     return f"{flag(name)} {value}"

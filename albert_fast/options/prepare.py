@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from albert_fast.errors import AlbertFastError
 from albert_fast.options.base import REQUIRED, Stage, option
@@ -29,6 +30,20 @@ Documents = Literal["file", "blank-line"]
 Paragraphs = Literal["auto", "line", "blank-line"]
 TextCompression = Literal["auto", "none", "gzip", "zstd"]
 Keep = Literal["first", "longest"]
+Quality = Literal["none", "gopher"]
+QualityRule = Literal[
+    "words",
+    "word-length",
+    "symbols",
+    "bullets",
+    "ellipses",
+    "alphabetic",
+    "stop-words",
+    "repeated-lines",
+    "repeated-paragraphs",
+    "top-ngrams",
+    "repeated-ngrams",
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,6 +144,36 @@ class PrepareOptions(Stage):
         metavar="FRACTION",
         low=0,
         high=1,
+    )
+    keep_language: tuple[str, ...] = option(
+        (),
+        "Keep only documents in this language, as an ISO 639-1 or 639-3 code such as de or deu. Give the option again "
+        "for more languages. Documents whose language is not recognized are dropped.",
+        FILTERS,
+        metavar="CODE",
+    )
+    min_language_confidence: float = option(
+        0.5,
+        "With --keep-language: drop documents for which the confidence that they are in one of the languages is lower. "
+        "Lower values keep more short documents.",
+        FILTERS,
+        metavar="FRACTION",
+        low=0,
+        high=1,
+    )
+    quality: Quality = option(
+        "none",
+        "Drop documents that break a rule of this set. gopher looks at the number and length of words, symbols, "
+        "bullets, ellipses, stop words, and repeated lines, paragraphs and n-grams.",
+        FILTERS,
+    )
+    quality_skip: tuple[QualityRule, ...] = option(
+        (),
+        "With --quality: do not apply this rule. Give the option again for more rules. The rules are words, "
+        "word-length, symbols, bullets, ellipses, alphabetic, stop-words, repeated-lines, repeated-paragraphs, "
+        "top-ngrams and repeated-ngrams.",
+        FILTERS,
+        metavar="RULE",
     )
     dedup_documents: bool = option(True, "Drop documents that repeat an earlier one exactly.", FILTERS)
     dedup_lines: bool = option(
@@ -249,6 +294,10 @@ class PrepareText(ConfigFile, PrepareOutput, PrepareOptions):
         CLEANING,
         metavar="FILE",
     )
+
+    NEEDS: ClassVar[Mapping[str, str]] = {
+        "min_language_confidence": "keep_language",
+    }
 
     def validate(self) -> None:
         if self.eval_output is not None and not self.eval_fraction:

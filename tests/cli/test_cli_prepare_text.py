@@ -31,6 +31,10 @@ DEFAULTS: dict[str, Any] = {
     "min_document_sentences": 1,
     "max_non_letters": 1.0,
     "boilerplate": [],
+    "keep_language": [],
+    "min_language_confidence": 0.5,
+    "quality": "none",
+    "quality_skip": [],
     "dedup_documents": True,
     "dedup_lines": False,
     "dedup_memory": 512,
@@ -105,7 +109,8 @@ def test_the_defaults_of_the_command_are_those_of_the_function(command: Command,
     function = {name: value.default for name, value in inspect.signature(prepare_text).parameters.items()}
     shown = {name: value.default for name, value in inspect.signature(COMMANDS["prepare-text"]).parameters.items()}
     for name in (DEFAULTS.keys() | REST.keys()) - {"boilerplate"}:
-        assert getattr(shown[name], "value", shown[name]) == function[name], name
+        default = getattr(shown[name], "value", shown[name])
+        assert (() if default is None and function[name] == () else default) == function[name], name
 
 
 def test_every_flag_reaches_the_function(command: Command, native: Native) -> None:
@@ -127,6 +132,10 @@ def test_every_flag_reaches_the_function(command: Command, native: Native) -> No
         "min_document_chars": 1,
         "min_document_sentences": 2,
         "max_non_letters": 0.5,
+        "keep_language": ["de", "eng"],
+        "min_language_confidence": 0.75,
+        "quality": "gopher",
+        "quality_skip": ["words", "top-ngrams"],
         "dedup_documents": False,
         "dedup_lines": True,
         "dedup_memory": 7,
@@ -153,6 +162,8 @@ def test_every_flag_reaches_the_function(command: Command, native: Native) -> No
         kebab = name.replace("_", "-")
         if isinstance(value, bool):
             flags.append(f"--{kebab}" if value else f"--no-{kebab}")
+        elif isinstance(value, list):
+            flags += [word for item in value for word in (f"--{kebab}", item)]
         else:
             flags += [f"--{kebab}", value]
     result = command("prepare-text", "a", "-", "--output", "out", *flags)

@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 use super::hyphens;
 use super::options::{CleanOptions, Reason};
+use super::quality::Judge;
 use super::read::raw::Document;
 use super::sentences::{Splitter, is_text, split_long};
 use super::summary::Counts;
@@ -77,6 +78,7 @@ pub struct Cleaner<'a> {
     options: &'a CleanOptions,
     boilerplate: Option<&'a RegexSet>,
     hash_lines: bool,
+    judge: Option<Judge<'a>>,
     splitter: Splitter,
     paragraph: String,
     /// Positions in `paragraph`, in bytes, where something was removed.
@@ -91,11 +93,18 @@ impl<'a> Cleaner<'a> {
             options,
             boilerplate,
             hash_lines,
+            judge: None,
             splitter: Splitter::default(),
             paragraph: String::new(),
             holes: Vec::new(),
             repaired: String::new(),
         }
+    }
+
+    /// Also drops documents by the quality of their text.
+    pub(super) fn judging(mut self, judge: Option<Judge<'a>>) -> Self {
+        self.judge = judge;
+        self
     }
 
     /// Appends `document`, which is in `language`, to `out`, unless a filter drops it. Calls `removed` with the reason
@@ -109,10 +118,14 @@ impl<'a> Cleaner<'a> {
         removed: &mut dyn FnMut(Reason, &str),
     ) {
         let (first_line, first_byte) = (out.ends.len(), out.text.len());
+        if let Some(judge) = &mut self.judge {
+            judge.begin();
+        }
         self.paragraphs(document, language, out, counts, removed);
         let lines = first_line..out.ends.len();
         let text = &out.text[first_byte..];
-        if let Some(reason) = why_dropped(self.options, lines.len(), text) {
+        let fault = || Some(Reason::Quality(self.judge.as_mut()?.fault(text, language)?));
+        if let Some(reason) = why_dropped(self.options, lines.len(), text).or_else(fault) {
             counts.reject(reason);
             removed(reason, text);
             out.text.truncate(first_byte);
@@ -145,6 +158,9 @@ impl<'a> Cleaner<'a> {
         for line in lines.flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')) {
             let trimmed = line.trim();
             if trimmed.is_empty() {
+                if let Some(judge) = &mut self.judge {
+                    judge.line("");
+                }
                 self.lines_of(&mut paragraph, language, out, counts, removed);
                 continue;
             }
@@ -152,6 +168,9 @@ impl<'a> Cleaner<'a> {
                 counts.boilerplate_lines += 1;
                 removed(Reason::Boilerplate, trimmed);
                 continue;
+            }
+            if let Some(judge) = &mut self.judge {
+                judge.line(trimmed);
             }
             if !document.paragraph_a_line {
                 let is_joined = hyphens::join(&mut paragraph, trimmed, language, self.options.join_hyphens);

@@ -7,8 +7,10 @@
 pub(crate) mod cards;
 pub mod clean;
 pub mod dedup;
+pub mod filters;
 mod hashes;
 mod hyphens;
+mod keep_language;
 pub mod language;
 mod look;
 pub mod near;
@@ -16,6 +18,7 @@ mod notes;
 pub mod options;
 pub mod output;
 mod places;
+pub mod quality;
 pub mod read;
 mod run;
 pub mod sentences;

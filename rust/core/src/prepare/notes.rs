@@ -1,9 +1,11 @@
 //! Messages of `prepare-text` about its result: why no document is left, and warnings.
 
-use super::language::UNDETERMINED;
+use super::language::{UNDETERMINED, normalize};
 use super::look::Look;
 use super::options::PrepareOptions;
 use super::output::{Target, TextCompression};
+use super::quality::has_stop_words;
+use super::quality::rules::Rule;
 use super::read::options::{DocumentRule, ParagraphRule};
 use super::read::raw::MAX_DOCUMENT;
 use super::read::warc;
@@ -88,6 +90,8 @@ fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Option<String> {
     }
     let clean = &options.clean;
     let mut dropped = vec![
+        (counts.other_languages, "in other languages than those of `keep_language`".to_owned()),
+        (counts.unknown_languages, "whose language was not recognized".to_owned()),
         (counts.empty_documents, "without text".to_owned()),
         (counts.short_documents, format!("shorter than min_document_chars={}", clean.min_document_chars)),
         (
@@ -111,6 +115,7 @@ fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Option<String> {
         ),
         (summary.held_out.documents, format!("held out (eval_fraction={})", options.eval_fraction)),
     ];
+    dropped.extend(Rule::ALL.map(|rule| (counts.quality.of(rule), format!("{} (quality='gopher')", rule.fault()))));
     dropped.retain(|(count, _)| *count > 0);
     dropped.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let documents: Vec<_> = dropped.into_iter().map(|(count, what)| format!("{count} {what}")).collect();
@@ -133,6 +138,26 @@ fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Option<String> {
     }
     let also = if lines.is_empty() { String::new() } else { format!("; also dropped: {}", lines.join(", ")) };
     Some(format!("no document is left of {}; dropped: {}{also}", summary.documents_read, documents.join(", ")))
+}
+
+/// Says to how many documents the rule about stop words was not applied.
+fn without_stop_words(summary: &Summary, options: &PrepareOptions) -> Option<String> {
+    if !options.filters.applies(Rule::StopWords) {
+        return None;
+    }
+    let kept: Vec<_> = options.filters.keep_language.iter().filter_map(|code| normalize(code)).collect();
+    let without =
+        summary.languages.iter().filter(|(code, _)| !has_stop_words(code) && (kept.is_empty() || kept.contains(code)));
+    let (codes, counts): (Vec<_>, Vec<_>) = without.map(|(code, count)| (code.as_str(), *count)).unzip();
+    let count: u64 = counts.iter().sum();
+    (count > 0).then(|| {
+        format!(
+            "the quality rule about stop words was not applied to {count} {}, because there is no list for their language \
+             ({})",
+            plural(count, ["document", "documents"]),
+            codes.join(", ")
+        )
+    })
 }
 
 fn plural(count: u64, forms: [&'static str; 2]) -> &'static str {
@@ -175,6 +200,7 @@ fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions) {
             look.paragraphs()
         ));
     }
+    summary.notes.extend(without_stop_words(summary, options));
     let unknown = summary.languages.get(UNDETERMINED).copied().unwrap_or(0);
     if let Some(what) = look.mixed() {
         let documents = if by_file && summary.formats.contains_key("text") {
@@ -185,7 +211,11 @@ fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions) {
         summary.warnings.push(format!(
             "{what}; pass language='each'{documents}, or prepare the languages one by one with language=CODE"
         ));
-    } else if unknown > 0 && options.clean.sentences && options.clean.language != UNDETERMINED {
+    } else if unknown > 0
+        && options.filters.keep_language.is_empty()
+        && options.clean.sentences
+        && options.clean.language != UNDETERMINED
+    {
         summary.warnings.push(format!(
             "the language of {unknown} of {} was not recognized; pass language=CODE to recognize the abbreviations of \
              that language",

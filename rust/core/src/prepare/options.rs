@@ -3,8 +3,10 @@
 use regex::RegexSet;
 use serde::{Deserialize, Serialize};
 
+use super::filters::FilterOptions;
 use super::language::LanguageRule;
 use super::near::options::NearOptions;
+use super::quality::rules::{Rule, count_name};
 use super::read::options::{ParagraphRule, ReadOptions};
 use crate::{Error, Result};
 
@@ -22,6 +24,10 @@ pub enum Reason {
     SentenceCut,
     /// A sentence lacks a part that was removed.
     IncompleteSentences,
+    /// A document is in another language than those to keep.
+    OtherLanguages,
+    /// The language of a document was not recognized, and only some languages are kept.
+    UnknownLanguages,
     /// A document has no lines left.
     EmptyDocuments,
     /// A document has fewer characters than `min_document_chars`.
@@ -36,6 +42,9 @@ pub enum Reason {
     DuplicateLines,
     /// A document is nearly the same as another one.
     NearDuplicateDocuments,
+    /// A document breaks a quality rule.
+    #[serde(untagged, serialize_with = "count_name")]
+    Quality(Rule),
 }
 
 /// How to clean each document.
@@ -128,6 +137,9 @@ pub struct PrepareOptions {
     /// How to find near-duplicates.
     #[serde(flatten)]
     pub near: NearOptions,
+    /// Which documents to drop because of their language or their quality.
+    #[serde(flatten)]
+    pub filters: FilterOptions,
     /// Whether to drop documents that repeat an earlier one exactly.
     pub dedup_documents: bool,
     /// Whether to drop lines that occurred before in any document.
@@ -146,6 +158,7 @@ impl Default for PrepareOptions {
             read: ReadOptions::default(),
             clean: CleanOptions::default(),
             near: NearOptions::default(),
+            filters: FilterOptions::default(),
             dedup_documents: true,
             dedup_lines: false,
             dedup_memory: 512,
@@ -163,6 +176,7 @@ impl PrepareOptions {
     pub fn check(&self) -> Result<()> {
         self.clean.check()?;
         self.near.check()?;
+        self.filters.check()?;
         if self.clean.join_hyphens && self.read.paragraphs == ParagraphRule::Line {
             return Err(Error::conflict(
                 "join_hyphens",

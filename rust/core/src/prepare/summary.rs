@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::near::NearClusters;
 use super::options::Reason;
+use super::quality::rules::QualityCounts;
 use super::read::raw::OTHERS;
 
 /// What each step dropped or changed.
@@ -26,6 +27,10 @@ pub struct Counts {
     pub other_records: [u64; OTHERS.len()],
     /// Additional documents from splitting plain-text documents that were too long.
     pub documents_cut: u64,
+    /// Documents in other languages than those to keep.
+    pub other_languages: u64,
+    /// Documents whose language was not recognized, if only some languages are kept.
+    pub unknown_languages: u64,
     /// Characters dropped or replaced by a space.
     pub repaired_characters: u64,
     /// Lines that matched a pattern.
@@ -47,6 +52,9 @@ pub struct Counts {
     pub few_sentences: u64,
     /// Documents with too many non-letters.
     pub non_letters: u64,
+    /// Documents that break a quality rule.
+    #[serde(flatten)]
+    pub quality: QualityCounts,
     /// Documents that repeat an earlier one.
     pub duplicate_documents: u64,
     /// Lines that repeat an earlier one.
@@ -60,10 +68,13 @@ impl Counts {
     /// Counts something that was dropped or changed.
     pub fn reject(&mut self, reason: Reason) {
         match reason {
+            Reason::OtherLanguages => self.other_languages += 1,
+            Reason::UnknownLanguages => self.unknown_languages += 1,
             Reason::EmptyDocuments => self.empty_documents += 1,
             Reason::ShortDocuments => self.short_documents += 1,
             Reason::FewSentences => self.few_sentences += 1,
             Reason::NonLetters => self.non_letters += 1,
+            Reason::Quality(rule) => *self.quality.of_mut(rule) += 1,
             Reason::DuplicateDocuments => self.duplicate_documents += 1,
             Reason::DuplicateLines => self.duplicate_lines += 1,
             Reason::NearDuplicateDocuments => self.near_duplicate_documents += 1,
@@ -84,6 +95,8 @@ impl Counts {
             *sum += count;
         }
         self.documents_cut += other.documents_cut;
+        self.other_languages += other.other_languages;
+        self.unknown_languages += other.unknown_languages;
         self.repaired_characters += other.repaired_characters;
         self.boilerplate_lines += other.boilerplate_lines;
         self.joined_hyphens += other.joined_hyphens;
@@ -94,6 +107,7 @@ impl Counts {
         self.short_documents += other.short_documents;
         self.few_sentences += other.few_sentences;
         self.non_letters += other.non_letters;
+        self.quality.add(&other.quality);
         self.duplicate_documents += other.duplicate_documents;
         self.duplicate_lines += other.duplicate_lines;
         self.near_duplicate_documents += other.near_duplicate_documents;

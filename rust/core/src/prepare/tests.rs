@@ -1,5 +1,7 @@
 //! Runs prepare-text as a whole on small inputs.
 
+mod filters;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +11,11 @@ use super::read::options::{DocumentRule, ParagraphRule, ReadOptions};
 use super::summary::Summary;
 use super::{Outputs, prepare};
 use crate::{Error, NoProgress, Progress, Result};
+
+/// Prose that keeps to all quality rules.
+const ENGLISH: &str = "The committee met on Tuesday and decided that nothing at all would change before the winter. Nobody \
+    knew where the noise had come from, and in the evening they walked home through the woods with their dogs. On Friday \
+    the mayor read the report aloud, asked for questions, and thanked everybody who had helped to write it.";
 
 struct Case {
     directory: tempfile::TempDir,

@@ -8,9 +8,11 @@ use regex::RegexSet;
 use serde::{Deserialize, Serialize};
 
 use super::clean::{Cleaner, Lines};
+use super::keep_language::LanguageFilter;
 use super::language::{self, LanguageRule, UNDETERMINED, Votes};
 use super::look::Look;
 use super::options::{PrepareOptions, Reason};
+use super::quality::Judge;
 use super::read::options::ReadOptions;
 use super::read::parse::parse;
 use super::read::raw::{BLOCK_BYTES, Document, RawBlock, RawKind, ReadCounts};
@@ -71,6 +73,8 @@ pub(super) struct Shared<'a> {
     /// The language of inputs for which no other language can be determined.
     language: &'static str,
     patterns: Option<RegexSet>,
+    /// The languages to keep, if not all.
+    languages: Option<LanguageFilter>,
     /// The paths of the inputs of the reader.
     files: Vec<InputFile>,
     /// The language of the input that a reader begins within.
@@ -91,8 +95,10 @@ impl<'a> Shared<'a> {
     pub fn new(files: &[InputFile], options: &'a PrepareOptions, samples: usize) -> Result<Self> {
         let rule = LanguageRule::parse(&options.clean.language)?;
         let patterns = options.clean.patterns()?;
+        let languages = options.filters.languages()?;
         let language = match rule {
-            LanguageRule::EachInput => language_of_all(files, &options.read),
+            // The filter finds the language of each document.
+            LanguageRule::EachInput if languages.is_none() => language_of_all(files, &options.read),
             _ => UNDETERMINED,
         };
         let (within, begun) = (InputLanguage::default(), None);
@@ -101,6 +107,7 @@ impl<'a> Shared<'a> {
             rule,
             language,
             patterns,
+            languages,
             files: files.to_vec(),
             within,
             begun,
@@ -114,7 +121,8 @@ impl<'a> Shared<'a> {
     pub fn read_only(&mut self, files: &[InputFile], part: Option<bool>) {
         self.files = files.to_vec();
         (self.within, self.begun) = (InputLanguage::default(), None);
-        let (Some(begins), true) = (part, self.rule == LanguageRule::EachInput) else { return };
+        let is_one = self.rule == LanguageRule::EachInput && self.languages.is_none();
+        let (Some(begins), true) = (part, is_one) else { return };
         let code = language_of(files, &self.options.read).unwrap_or(self.language).to_owned();
         if begins {
             self.begun = Some(code);
@@ -186,7 +194,7 @@ impl Work {
         self.counts.other_records = read.other_records;
         self.guess = None;
         self.begins_input = begins_input;
-        if begins_input && shared.rule == LanguageRule::EachInput {
+        if begins_input && shared.rule == LanguageRule::EachInput && shared.languages.is_none() {
             let mut votes = Votes::default();
             vote(&self.documents, &mut votes);
             self.guess = votes.result();
@@ -202,7 +210,8 @@ impl Work {
         self.samples.clear();
         self.text_bytes = 0;
         let hash_lines = shared.options.dedup_lines;
-        let mut cleaner = Cleaner::new(&shared.options.clean, shared.patterns.as_ref(), hash_lines);
+        let mut cleaner = Cleaner::new(&shared.options.clean, shared.patterns.as_ref(), hash_lines)
+            .judging(Judge::new(&shared.options.filters));
         let (samples, max) = (&mut self.samples, shared.samples);
         let mut removed = |reason: Reason, text: &str| {
             if max > 0 && samples.iter().filter(|(known, _)| *known == reason).count() < max {
@@ -210,23 +219,34 @@ impl Work {
             }
         };
         self.look.clear();
-        if shared.rule == LanguageRule::EachInput {
+        if shared.rule == LanguageRule::EachInput && shared.languages.is_none() {
             self.look.languages(&self.documents, &self.language, self.begins_input, shared.inputs);
         }
         for document in std::mem::take(&mut self.documents) {
             if matches!(self.block.kind, RawKind::Text) {
                 self.look.file(&document.text);
             }
-            let language = match (&shared.rule, &document.language) {
-                (LanguageRule::Given(code), _) => code,
-                (LanguageRule::EachInput, Some(stated)) => stated,
-                (LanguageRule::EachInput, None) => &self.language,
-                (LanguageRule::EachDocument, _) => language::detect(&document.text),
+            // An empty document is counted as such.
+            let filter = shared.languages.as_ref().filter(|_| !document.text.trim().is_empty());
+            let found = filter.map(|filter| filter.find(&document.text));
+            let language = match (&shared.rule, &document.language, found) {
+                (LanguageRule::Given(code), _, _) => code,
+                (LanguageRule::EachInput, Some(stated), _) => stated,
+                (_, _, Some(found)) => found.language,
+                (LanguageRule::EachInput, None, None) => &self.language,
+                (LanguageRule::EachDocument, _, None) => language::detect(&document.text),
             };
             self.text_bytes += document.text.len() as u64;
             match self.languages.get_mut(language) {
                 Some(count) => *count += 1,
                 None => drop(self.languages.insert(language.to_owned(), 1)),
+            }
+            if let Some(found) = found.filter(|found| !found.is_kept) {
+                let is_unknown = found.language == UNDETERMINED;
+                let reason = if is_unknown { Reason::UnknownLanguages } else { Reason::OtherLanguages };
+                self.counts.reject(reason);
+                removed(reason, &document.text);
+                continue;
             }
             cleaner.clean(&document, language, &mut self.lines, &mut self.counts, &mut removed);
         }

@@ -1,0 +1,60 @@
+//! The options that drop documents by their language and by the quality of their text.
+
+use serde::{Deserialize, Serialize};
+
+use super::keep_language::LanguageFilter;
+use super::quality::rules::{Quality, Rule};
+use crate::{Error, Result};
+
+/// Which documents to drop because of their language or their quality.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FilterOptions {
+    /// ISO 639 codes. Documents in other languages are dropped. Empty to keep all languages.
+    pub keep_language: Vec<String>,
+    /// The minimum confidence, from 0 to 1, that a document is in these languages.
+    pub min_language_confidence: f64,
+    /// The set of quality rules.
+    pub quality: Quality,
+    /// Rules of the set that are not applied.
+    pub quality_skip: Vec<Rule>,
+}
+
+impl Default for FilterOptions {
+    fn default() -> Self {
+        Self {
+            keep_language: Vec::new(),
+            min_language_confidence: 0.5,
+            quality: Quality::None,
+            quality_skip: Vec::new(),
+        }
+    }
+}
+
+impl FilterOptions {
+    /// Checks that each value follows its rule.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] naming the first that does not.
+    pub fn check(&self) -> Result<()> {
+        self.languages()?;
+        if !(0.0..=1.0).contains(&self.min_language_confidence) {
+            let rule = "a number from 0 to 1";
+            return Err(Error::rule("min_language_confidence", rule, self.min_language_confidence));
+        }
+        Ok(())
+    }
+
+    /// Returns the filter by language. Returns `None` if all languages are kept.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] for a code of a language that cannot be recognized. It lists those that can be.
+    pub(super) fn languages(&self) -> Result<Option<LanguageFilter>> {
+        LanguageFilter::new(&self.keep_language, self.min_language_confidence)
+    }
+
+    /// Whether a quality rule is applied.
+    pub fn applies(&self, rule: Rule) -> bool {
+        self.quality == Quality::Gopher && !self.quality_skip.contains(&rule)
+    }
+}

@@ -1,0 +1,85 @@
+//! Drops documents whose text is of low quality, by rules that look at words, lines and repetitions.
+//!
+//! The rules and thresholds are those of `MassiveText` (Rae et al. 2021, "Scaling Language Models: Methods, Analysis &
+//! Insights from Training Gopher", appendix A.1 and table A1). datatrove's `GopherQualityFilter` and
+//! `GopherRepetitionFilter` have the same. docs/corpus.md lists them, and says where this implementation differs.
+
+mod layout;
+mod numbers;
+mod repetition;
+pub mod rules;
+mod stop_words;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use self::layout::Layout;
+use self::repetition::Repetition;
+use self::rules::Rule;
+use self::stop_words::StopWords;
+pub use self::stop_words::has_stop_words;
+use self::words::Words;
+use super::filters::FilterOptions;
+
+/// Applies the rules to one document after the other. Each thread has its own, and reuses its buffers.
+pub(super) struct Judge<'a> {
+    options: &'a FilterOptions,
+    layout: Layout,
+    words: Words,
+    stop_words: StopWords,
+    repetition: Repetition,
+}
+
+impl<'a> Judge<'a> {
+    /// Returns `None` if no rule is applied.
+    pub fn new(options: &'a FilterOptions) -> Option<Self> {
+        Rule::ALL.iter().any(|rule| options.applies(*rule)).then(|| Self {
+            options,
+            layout: Layout::default(),
+            words: Words::default(),
+            stop_words: StopWords::default(),
+            repetition: Repetition::default(),
+        })
+    }
+
+    /// Begins a document.
+    pub fn begin(&mut self) {
+        self.layout.clear();
+    }
+
+    /// Takes the next line of the document as it was read, without the whitespace around it. It is empty where a
+    /// paragraph ends.
+    pub fn line(&mut self, line: &str) {
+        self.layout.line(line);
+    }
+
+    /// Returns the first rule that the document breaks. Its lines were passed to [`Judge::line`], and `text` is what
+    /// cleaning made of it: lines of sentences in `language`.
+    pub fn fault(&mut self, text: &str, language: &str) -> Option<Rule> {
+        self.layout.finish();
+        let needs_words = |rule: &Rule| {
+            !matches!(rule, Rule::Bullets | Rule::Ellipses | Rule::RepeatedLines | Rule::RepeatedParagraphs)
+        };
+        let mut rules = Rule::ALL.iter().filter(|rule| self.options.applies(**rule));
+        if rules.clone().any(needs_words) {
+            let stop_words = if self.options.applies(Rule::StopWords) { self.stop_words.of(language) } else { None };
+            self.words.read(text, stop_words);
+        }
+        let (layout, words) = (&self.layout, &self.words);
+        rules
+            .find(|rule| match rule {
+                Rule::Words => !words.count_is_usual(),
+                Rule::WordLength => !words.length_is_usual(),
+                Rule::Symbols => words.has_many_symbols(),
+                Rule::Bullets => layout.has_many_bullets(),
+                Rule::Ellipses => layout.has_many_ellipses(),
+                Rule::Alphabetic => !words.are_alphabetic(),
+                Rule::StopWords => words.lack_stop_words(),
+                Rule::RepeatedLines => layout.repeats_lines(),
+                Rule::RepeatedParagraphs => layout.repeats_paragraphs(),
+                Rule::TopNgrams => self.repetition.has_frequent_ngram(words.all()),
+                Rule::RepeatedNgrams => self.repetition.repeats_ngrams(words.all()),
+            })
+            .copied()
+    }
+}
