@@ -2,9 +2,9 @@
 
     python benches/near_duplicates.py CORPUS [--documents N] [--speed]
 
-CORPUS is the output of prepare-text, in English. Copies of its documents are edited at known rates: a word is replaced by
-a random word of the corpus, deleted, or followed by a random word. What is found is compared with the exact similarity of
-the shingles.
+CORPUS is the output of prepare-text, in English. Copies of its documents are edited at known rates: a word is replaced
+by a random word of the corpus, deleted, or followed by a random word. What is found is compared with the exact
+similarity of the shingles.
 """
 
 from __future__ import annotations
@@ -70,10 +70,11 @@ def quality(path: Path, count: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         raw, out = Path(name, "raw.jsonl"), Path(name, "out.txt")
         raw.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-        given = {"sentences": False, "max_sentence_bytes": 1 << 24, "repair": False, "language": "und"}
-        result = prepare_text(raw, out, dedup_near=True, **given)
+        result = prepare_text(
+            raw, out, dedup_near=True, sentences=False, max_sentence_bytes=1 << 24, repair=False, language="und"
+        )
         kept = collections.Counter(out.read_text().split("\n\n"))
-    dropped = set()
+    dropped: set[int] = set()
     for number, text in enumerate(texts):
         if kept[text] > 0:
             kept[text] -= 1
@@ -81,7 +82,7 @@ def quality(path: Path, count: int) -> None:
             dropped.add(number)
     sets = [shingles(text) for text in texts]
     similarity = [0.0] * len(texts)
-    holders = collections.defaultdict(list)
+    holders: dict[int, list[int]] = collections.defaultdict(list)
     for number, own in enumerate(sets):
         common = collections.Counter(other for shingle in own for other in holders[shingle])
         for shingle in own:
@@ -115,7 +116,15 @@ def speed(path: Path) -> None:
     size = path.stat().st_size / 1e6
     with tempfile.TemporaryDirectory(dir=path.parent) as name:
         for flags in ([], ["--dedup-near"]):
-            words = [sys.executable, "-m", "albert_fast", "prepare-text", path, "--output", Path(name, "out.txt")]
+            words: list[object] = [
+                sys.executable,
+                "-m",
+                "albert_fast",
+                "prepare-text",
+                path,
+                "--output",
+                Path(name, "out.txt"),
+            ]
             words += ["--documents", "blank-line", "--language", "en", "--overwrite", "--num-threads", "2", *flags]
             done = subprocess.run(
                 [sys.executable, child, "launch", *map(str, words)], check=True, stdout=subprocess.PIPE, text=True
