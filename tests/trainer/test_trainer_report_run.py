@@ -36,7 +36,7 @@ def test_a_run_writes_what_its_report_shows(
         return report.write_report(run)
 
     monkeypatch.setattr("trainer.run.pretrain.write_report", write)
-    monkeypatch.setattr("trainer.run.pretrain.REPORT_TIME", 1e9)
+    monkeypatch.setattr("trainer.run.chief.REPORT_TIME", 1e9)
     run = tmp_path / "run"
     words = arguments(material, run, num_train_steps=6, save_checkpoints_steps=2, eval_records=material.held_out)
     assert main(words) == 0

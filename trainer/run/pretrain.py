@@ -18,9 +18,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import os
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
@@ -39,6 +37,7 @@ from trainer.report.live import Live
 from trainer.report.report import write_report
 from trainer.report.tensorboard import TensorBoard
 from trainer.run import budget, data, expectation, memory, phases, resolve, resume
+from trainer.run.chief import Chief
 from trainer.run.evaluation import Evaluator
 from trainer.run.feed import Packer
 from trainer.run.gauge import Gauge
@@ -61,8 +60,6 @@ if TYPE_CHECKING:
 
 OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}
 
-REPORT_TIME = 0.05
-"""Largest fraction of the time that the reports at checkpoints take. Those that would take more are left out."""
 MOST_STEPS = 10**9
 """Number of steps of the learning rate's schedule while the number of steps of the run is open."""
 
@@ -315,7 +312,7 @@ def _decided(
     steps = 0
     if hardware.chief:
         if decision is None:
-            assert isinstance(run.listener, _Chief)
+            assert isinstance(run.listener, Chief)
             decision = budget.decide(job.options, run.listener.lines, checkpoint_seconds)
         steps = decision.steps
     if hardware.workers > 1:
@@ -527,56 +524,6 @@ def _newest_step(directory: Path) -> int:
     return checkpoints.step_of(kept[0]) if kept else 0
 
 
-class _Chief(Listener):
-    """Writes the metrics log, TensorBoard's events and the report, and shows the run."""
-
-    def __init__(
-        self, journal: Journal, events: TensorBoard, live: Live, watch: budget.Watch | None, report: Callable[[], None]
-    ) -> None:
-        self.journal, self.events, self.live, self.watch = journal, events, live, watch
-        self._report = report
-        self._reported = -math.inf
-        """When the last report was complete, on the clock of `time.monotonic`."""
-        self._took = 0.0
-        """Seconds that it took."""
-
-    @property
-    def lines(self) -> list[Mapping[str, Any]]:
-        """The training lines of all starts, while the number of steps is open."""
-        return self.watch.lines if self.watch is not None else []
-
-    def planned(self, steps: int) -> None:
-        self.watch = None
-        self.live.total = steps
-
-    def training(self, line: Mapping[str, Any]) -> None:
-        self.journal.append(line)
-        self.events.write(line)
-        self.live.update(line)
-        if self.watch is not None:
-            self.watch.add(line)
-
-    def evaluation(self, line: Mapping[str, Any]) -> None:
-        self.journal.append(line)
-        self.events.write(line)
-        self.live.evaluation(line)
-
-    def evaluated(self, step: int, figures: Mapping[str, float]) -> None:
-        if not any("evaluation" in line and line["step"] == step for line in self.journal.lines):
-            whole = {name: round(figures[name]) for name in ("records", "predictions") if name in figures}
-            self.evaluation({"step": step, "time": time.time(), "evaluation": {**figures, **whole}})
-
-    def checkpoint(self) -> None:
-        # Of a long log the report takes seconds, and a small model may reach a checkpoint every few.
-        if (began := time.monotonic()) - self._reported >= self._took / REPORT_TIME:
-            self._report()
-            self._reported = time.monotonic()
-            self._took = self._reported - began
-
-    def say(self, message: str) -> None:
-        self.live.say(message)
-
-
 @contextlib.contextmanager
 def _shown(job: Job, hardware: Hardware, start: int, *, pending: bool) -> Iterator[tuple[Listener, float]]:
     """Yield a listener, and the hours of training before this start.
@@ -593,7 +540,7 @@ def _shown(job: Job, hardware: Hardware, start: int, *, pending: bool) -> Iterat
         Live(job.options.num_train_steps, batch_size=job.options.batch_size, translate=job.translate) as live,
     ):
         watch = budget.Watch(job.options, journal.lines) if pending else None
-        chief = _Chief(
+        chief = Chief(
             journal, events, live, watch, lambda: _report(job, hardware, lambda line: live.say(f"warning: {line}"))
         )
         yield chief, journal.hours
