@@ -82,6 +82,7 @@ def test_documents_are_split_by_the_rules_of_their_language() -> None:
         (["--keep-language", "de", "--min-language-confidence", "2"], ["--min-language-confidence", "got 2"]),
         (["--min-language-confidence", "0.2"], ["--min-language-confidence has no effect without --keep-language"]),
         (["--quality", "good"], ["--quality"]),
+        (["--quality-skip", "words"], ["--quality-skip has no effect without --quality gopher"]),
         (["--quality", "gopher", "--quality-skip", "word"], ["--quality-skip"]),
     ],
 )
