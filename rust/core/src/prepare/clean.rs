@@ -78,7 +78,7 @@ pub struct Cleaner<'a> {
     options: &'a CleanOptions,
     boilerplate: Option<&'a RegexSet>,
     hash_lines: bool,
-    judge: Option<Judge<'a>>,
+    judge: Option<Judge>,
     splitter: Splitter,
     paragraph: String,
     /// Positions in `paragraph`, in bytes, where something was removed.
@@ -102,7 +102,7 @@ impl<'a> Cleaner<'a> {
     }
 
     /// Also drops documents by the quality of their text.
-    pub(super) fn judging(mut self, judge: Option<Judge<'a>>) -> Self {
+    pub(super) fn judging(mut self, judge: Option<Judge>) -> Self {
         self.judge = judge;
         self
     }

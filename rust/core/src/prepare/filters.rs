@@ -53,6 +53,11 @@ impl FilterOptions {
         LanguageFilter::new(&self.keep_language, self.min_language_confidence)
     }
 
+    /// Returns the quality rules that are applied.
+    pub fn rules(&self) -> Vec<Rule> {
+        Rule::ALL.into_iter().filter(|rule| self.applies(*rule)).collect()
+    }
+
     /// Whether a quality rule is applied.
     pub fn applies(&self, rule: Rule) -> bool {
         self.quality == Quality::Gopher && !self.quality_skip.contains(&rule)

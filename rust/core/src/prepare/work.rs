@@ -211,7 +211,7 @@ impl Work {
         self.text_bytes = 0;
         let hash_lines = shared.options.dedup_lines;
         let mut cleaner = Cleaner::new(&shared.options.clean, shared.patterns.as_ref(), hash_lines)
-            .judging(Judge::new(&shared.options.filters));
+            .judging(Judge::new(shared.options.filters.rules()));
         let (samples, max) = (&mut self.samples, shared.samples);
         let mut removed = |reason: Reason, text: &str| {
             if max > 0 && samples.iter().filter(|(known, _)| *known == reason).count() < max {

@@ -19,22 +19,21 @@ use self::rules::Rule;
 use self::stop_words::StopWords;
 pub use self::stop_words::has_stop_words;
 use self::words::Words;
-use super::filters::FilterOptions;
 
 /// Applies the rules to one document after the other. Each thread has its own, and reuses its buffers.
-pub(super) struct Judge<'a> {
-    options: &'a FilterOptions,
+pub(super) struct Judge {
+    rules: Vec<Rule>,
     layout: Layout,
     words: Words,
     stop_words: StopWords,
     repetition: Repetition,
 }
 
-impl<'a> Judge<'a> {
-    /// Returns `None` if no rule is applied.
-    pub fn new(options: &'a FilterOptions) -> Option<Self> {
-        Rule::ALL.iter().any(|rule| options.applies(*rule)).then(|| Self {
-            options,
+impl Judge {
+    /// Returns `None` if there are no `rules` to apply.
+    pub fn new(rules: Vec<Rule>) -> Option<Self> {
+        (!rules.is_empty()).then(|| Self {
+            rules,
             layout: Layout::default(),
             words: Words::default(),
             stop_words: StopWords::default(),
@@ -60,13 +59,14 @@ impl<'a> Judge<'a> {
         let needs_words = |rule: &Rule| {
             !matches!(rule, Rule::Bullets | Rule::Ellipses | Rule::RepeatedLines | Rule::RepeatedParagraphs)
         };
-        let mut rules = Rule::ALL.iter().filter(|rule| self.options.applies(**rule));
-        if rules.clone().any(needs_words) {
-            let stop_words = if self.options.applies(Rule::StopWords) { self.stop_words.of(language) } else { None };
+        if self.rules.iter().any(needs_words) {
+            let is_applied = self.rules.contains(&Rule::StopWords);
+            let stop_words = if is_applied { self.stop_words.of(language) } else { None };
             self.words.read(text, stop_words);
         }
         let (layout, words) = (&self.layout, &self.words);
-        rules
+        self.rules
+            .iter()
             .find(|rule| match rule {
                 Rule::Words => !words.count_is_usual(),
                 Rule::WordLength => !words.length_is_usual(),

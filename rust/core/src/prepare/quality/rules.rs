@@ -83,6 +83,7 @@ pub fn count_name<S: Serializer>(rule: &Rule, serializer: S) -> Result<S::Ok, S:
 /// The number of documents that each rule dropped. A document counts for the first rule that it breaks.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "names in the summary")]
 pub struct QualityCounts {
     quality_words: u64,
     quality_word_length: u64,

@@ -44,7 +44,7 @@ pub(super) struct Words {
     hashes: u64,
     ellipses: u64,
     /// The hashes of the first different stop words. `None` if the language has no list.
-    stop_words: Option<Vec<u64>>,
+    found: Option<Vec<u64>>,
 }
 
 impl Default for Words {
@@ -57,7 +57,7 @@ impl Default for Words {
             without_letter: 0,
             hashes: 0,
             ellipses: 0,
-            stop_words: None,
+            found: None,
         }
     }
 }
@@ -107,7 +107,7 @@ impl Words {
                 found.push(hash);
             }
         }
-        self.stop_words = stop_words.map(|_| found);
+        self.found = stop_words.map(|_| found);
     }
 
     pub fn all(&self) -> &[Word] {
@@ -138,6 +138,6 @@ impl Words {
     }
 
     pub fn lack_stop_words(&self) -> bool {
-        self.stop_words.as_ref().is_some_and(|found| found.len() < MIN_STOP_WORDS)
+        self.found.as_ref().is_some_and(|found| found.len() < MIN_STOP_WORDS)
     }
 }
