@@ -277,7 +277,7 @@ class TestCommands:
         described = json.loads((tmp_path / "remote" / "run.json").read_text())
         assert (described["data"]["path"], described["data"]["eval_records"]) == (tokens, f"{held_out}/*.tfrecord")
         options = (tmp_path / "remote" / "pretrain.config.json").read_text()
-        assert json.loads(options)["pretrain"]["tokens"] == tokens
+        assert json.loads(options)["pretrain"]["tokens"] == [tokens]
         figures = []
         for records in (material.held_out, held_out):
             words = ["evaluate", "--checkpoint", str(tmp_path / "local"), "--records", str(records), "--no-jit"]
