@@ -169,9 +169,7 @@ class PrepareOptions(Stage):
     )
     quality_skip: tuple[QualityRule, ...] = option(
         (),
-        "With --quality: do not apply this rule. Give the option again for more rules. The rules are words, "
-        "word-length, symbols, bullets, ellipses, alphabetic, stop-words, repeated-lines, repeated-paragraphs, "
-        "top-ngrams and repeated-ngrams.",
+        "With --quality: do not apply this rule. Give the option again for more rules.",
         FILTERS,
         metavar="RULE",
     )

@@ -23,8 +23,8 @@ const ENTRY: usize = 20;
 const RUN: usize = 1 << 22;
 /// The number of runs that are read at a time.
 const AT_A_TIME: usize = 64;
-/// The bytes of memory that a hash takes while duplicates are found.
-const IN_MEMORY: u64 = 32;
+/// The bytes of memory that a hash takes while duplicates are found: as it is read, and as it is sorted.
+const IN_MEMORY: u64 = ENTRY as u64 + 32;
 
 /// A document: the number of its portion, and its own number there.
 pub(super) type Place = (u32, u32);
@@ -182,7 +182,8 @@ fn find(
 ) -> Result<()> {
     // A hash is in the part that the four bytes after the first one say.
     let is_in_part = |hash: u128| parts == 1 || (u64::from((hash >> 88) as u32) * parts) >> 32 == part;
-    let mut entries: Vec<(u128, u32, u32)> = Vec::new();
+    let total: u64 = runs.iter().map(|run| run.count(group)).sum();
+    let mut entries: Vec<(u128, u32, u32)> = Vec::with_capacity((total / parts) as usize);
     for runs in runs.chunks(AT_A_TIME) {
         let bytes = runs.par_iter().map(|run| run.read(group)).collect::<Result<Vec<_>>>()?;
         for (run, bytes) in runs.iter().zip(bytes) {

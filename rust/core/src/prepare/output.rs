@@ -22,6 +22,8 @@ use crate::{Error, Result};
 pub(super) const CHUNK: usize = 4 << 20;
 /// The approximate number of bytes of text waiting to be written, for all shards together.
 const PENDING: usize = 64 << 20;
+/// The bytes after which a caller that adds many documents must write what there is.
+const FULL: usize = 8 << 20;
 /// The maximum number of shards, because names have five digits.
 pub(super) const MAX_SHARDS: u64 = 99_999;
 
@@ -320,6 +322,8 @@ pub struct Writer {
     /// The shards, ordered by their bytes of text. The next document is written to the smallest.
     smallest: BinaryHeap<Reverse<(u64, usize)>>,
     chunk: usize,
+    /// The bytes that were added since the last call of [`Writer::flush`].
+    pushed: usize,
     overwrite: bool,
 }
 
@@ -389,7 +393,7 @@ impl Writer {
         }
         let smallest = (0..shards.len()).map(|index| Reverse((0, index))).collect();
         let chunk = (PENDING / shards.len()).clamp(4 << 10, CHUNK);
-        Ok(Self { target, staging, shards, smallest, chunk, overwrite })
+        Ok(Self { target, staging, shards, smallest, chunk, pushed: 0, overwrite })
     }
 
     /// Returns the hidden directory, for other files that must not outlive the run.
@@ -407,7 +411,14 @@ impl Writer {
             pending.extend_from_slice(line.as_bytes());
         }
         pending.push(b'\n');
-        *bytes += (pending.len() - before) as u64;
+        let added = pending.len() - before;
+        *bytes += added as u64;
+        self.pushed += added;
+    }
+
+    /// Whether so much was added since the last call of [`Writer::flush`] that it must be called.
+    pub fn is_full(&self) -> bool {
+        self.pushed >= FULL
     }
 
     /// Writes as many whole chunks as there are, or everything if `all` is set.
@@ -415,6 +426,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Io`] naming the output; [`Error::Data`] if the disk is full.
     pub fn flush(&mut self, all: bool) -> Result<()> {
+        self.pushed = 0;
         let (chunk, compression, output) = (self.chunk, self.target.compression, &self.target.path);
         self.shards.par_iter_mut().try_for_each(|shard| {
             let whole = if all { shard.pending.len() } else { shard.pending.len() / chunk * chunk };

@@ -157,7 +157,6 @@ impl Sink {
         summary.spilled = self.dedup.spilled();
         let (out, counts) = (&mut self.out, &mut self.gathered.counts);
         let (samples, max) = (&mut self.samples, self.max_samples);
-        let mut count = 0_u64;
         let done = self.dedup.finish(
             |it| {
                 let kept = &it.lines.documents[0];
@@ -167,8 +166,7 @@ impl Sink {
                     samples,
                     max,
                 )?;
-                count += 1;
-                if count.is_multiple_of(1024) { out.flush() } else { Ok(()) }
+                out.flush_if_full()
             },
             |done, total| progress.report("dropping duplicates", "documents", done, total),
         )?;
@@ -176,7 +174,7 @@ impl Sink {
             return Err(interrupted());
         }
         if let Some(near) = out.near.take() {
-            let (mut texts, mut count) = (HashMap::new(), 0_u64);
+            let mut texts = HashMap::new();
             let put = |known: &Known<'_>| {
                 if known.is_shown {
                     texts.insert(known.place, sample(known.text));
@@ -188,8 +186,7 @@ impl Sink {
                     let sentences = known.text.bytes().filter(|&byte| byte == b'\n').count() as u64;
                     out.write(known.hash, std::iter::once(known.text), sentences, known.text.len())?;
                 }
-                count += 1;
-                if count.is_multiple_of(1024) { out.flush() } else { Ok(()) }
+                out.flush_if_full()
             };
             let found = near.finish(put, |stage, unit, done, total| progress.report(stage, unit, done, total));
             let found = found.map_err(|error| match error {
@@ -287,6 +284,11 @@ impl Out {
             writer.push(lines);
         }
         Ok(())
+    }
+
+    fn flush_if_full(&mut self) -> Result<()> {
+        let is_full = [&self.training, &self.evaluation].into_iter().flatten().any(Writer::is_full);
+        if is_full { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {

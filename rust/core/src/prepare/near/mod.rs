@@ -29,7 +29,7 @@ use crate::{Error, Result};
 /// The file with the keys.
 const KEYS: &str = "near.keys";
 
-/// Documents on disk whose near-duplicates are to be found when there are no more.
+/// Documents on disk. Their near-duplicates are found after the last one is added.
 pub(super) struct Near {
     directory: tempfile::TempDir,
     options: NearOptions,

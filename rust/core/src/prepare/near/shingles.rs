@@ -40,8 +40,8 @@ impl Shingles {
         self.words.clear();
         let mut rest = text;
         while !rest.is_empty() {
-            // Characters in ASCII start anew what normal forms look at, so that what is between them can be normalized by
-            // itself.
+            // No normal form combines a character in ASCII with what comes before it, so what is between two of them
+            // can be normalized by itself.
             let plain = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
             for byte in rest.as_bytes()[..plain].iter().map(u8::to_ascii_lowercase) {
                 if byte.is_ascii_alphanumeric() {
