@@ -241,9 +241,9 @@ def _mixture(store: Stores, temperature: float | None) -> tuple[list[TokenStore]
     Raises:
         AlbertFastError: a store cannot be opened, is given twice, or has another tokenizer; a weight is invalid.
     """
-    if isinstance(store, TokenStore | str | bytes | PathLike):
+    if isinstance(store, TokenStore | str | PathLike):
         given: list[Any] = [store]
-    elif isinstance(store, Iterable):
+    elif not isinstance(store, bytes | set | frozenset) and isinstance(store, Iterable):
         given = [*store]
     else:
         raise option_error("store", "a token store, its directory, or several of them", store)
@@ -306,7 +306,8 @@ class InstanceStream(BatchSource):
     their own. `len` is the sum of these epochs.
 
     Args:
-        store: a `TokenStore`, or its directory; or several, in a sequence or in a mapping to their weights.
+        store: a `TokenStore`, or its directory; or several, in a sequence or in a mapping to their weights. In another
+            order, the same stores give other batches.
         batch_size: B, the number of rows in a batch.
         tokenizer: the tokenizer that the store was made with. None: the store's own copy.
         mixture_temperature: T, which gives each of several stores without weights the weight of its number of tokens to

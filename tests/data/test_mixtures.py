@@ -168,6 +168,7 @@ def test_what_does_not_fit_is_refused(stores: dict[str, TokenStore]) -> None:
     cases: tuple[tuple[Any, dict[str, Any], str], ...] = (
         ([], {}, "store must be at least one token store, got []"),
         (5, {}, "store must be a token store, its directory, or several of them, got 5"),
+        ({"a"}, {}, "store must be a token store, its directory, or several of them, got {'a'}"),
         ([a, a], {}, f"{a.path} is given twice; remove one of them"),
         ([a, twice], {}, f"{a.path} is given twice; remove one of them"),
         ({a: 1, b: 0}, {}, "weight must be a number above 0, got 0"),

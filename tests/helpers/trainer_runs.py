@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from trainer.report.journal import Journal
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pytest
     from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[2]
@@ -137,6 +141,18 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> str:
     assert process.returncode == code, said
     assert "Traceback" not in said
     return said
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Sends a signal when the journal gets the training line of `step`."""
+    append = Journal.append
+
+    def watched(self: Journal, line: Mapping[str, Any]) -> None:
+        append(self, line)
+        if line["step"] == step and "loss" in line:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Journal, "append", watched)
 
 
 def wait_for(process: subprocess.Popen[str], reached: Callable[[], bool], pause: float = 0.0) -> bool:

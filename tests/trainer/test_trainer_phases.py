@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 pytest.importorskip("tensorflow")
 
-from trainer_runs import GOLDEN, Material, arguments, assert_same, lines, steps, training, weights
+from trainer_runs import GOLDEN, Material, arguments, assert_same, lines, steps, stop_at, training, weights
 
 from albert_fast import TokenStore, tokenize
-from trainer.report.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from conftest import Command
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
@@ -31,18 +26,6 @@ def other(command: Command, material: Material) -> str:
     """A store of other text, in the current directory."""
     tokenize([GOLDEN / "corpus" / "part-b.txt"], "other", TokenStore(material.store).tokenizer())
     return "other"
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Sends a signal when the journal gets the training line of `step`."""
-    append = Journal.append
-
-    def watched(self: Journal, line: Mapping[str, Any]) -> None:
-        append(self, line)
-        if line["step"] == step and "loss" in line:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Journal, "append", watched)
 
 
 def test_two_phases_of_one_kind_are_a_run_without_phases(command: Command, material: Material) -> None:

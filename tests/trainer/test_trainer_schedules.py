@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,31 +11,18 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from trainer_runs import Material, arguments, assert_same, checkpoint, lines, steps, training, weights
+from trainer_runs import Material, arguments, assert_same, checkpoint, lines, steps, stop_at, training, weights
 
-from trainer.report.journal import Journal
 from trainer.run import budget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from conftest import Command
 
     from trainer.options import Options
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Sends a signal when the journal gets the training line of `step`."""
-    append = Journal.append
-
-    def watched(self: Journal, line: Mapping[str, Any]) -> None:
-        append(self, line)
-        if line["step"] == step and "loss" in line:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Journal, "append", watched)
 
 
 def rates(run: Path) -> dict[int, float]:

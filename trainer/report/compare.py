@@ -13,7 +13,7 @@ import numpy as np
 from albert_fast.options import Pretrain, options_of
 from albert_fast.options.base import REQUIRED
 from albert_fast.text import duration
-from trainer.report import page
+from trainer.report import curves, page
 from trainer.report.curves import EXACT, TASKS
 from trainer.report.data import Run, number
 from trainer.report.figures import Curve, Plot, draw
@@ -24,16 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-FIGURES = (
-    ("learning_rate", "Learning rate", False),
-    ("gradient_norm", "Gradient norm, before clipping", False),
-    ("sequences_per_second", "Sequences/s", False),
-    ("tokens_per_second", "Tokens/s, without padding", False),
-    ("mfu", "MFU: fraction of the devices' peak, without padding", True),
-    ("padding", "Padding: fraction of the computed tokens", True),
-    ("gpu_utilization", "GPU utilization: fraction of the time", True),
-)
-"""Key in a training line, title, and whether it is a fraction."""
+FIGURES = tuple(one for one in curves.FIGURES if one[0] not in {"masked_lm_prob", "input_wait", "gpu_memory"})
+"""As those of a single run, without the ones that say little about which run is better."""
 
 OF_ITSELF = frozenset({"output_dir", "mirror_dir", "tracker_name"})
 """Options that are different for every run."""

@@ -17,7 +17,8 @@ use crate::{Error, Result};
 /// The longest period. Weights that are no multiples of a fraction with a denominator up to this are rounded to
 /// multiples of 1 / 65,536.
 pub const MAX_PERIOD: u64 = 1 << 16;
-/// How far a weight may be from a multiple of 1 / D, as a fraction of all, for D to be taken as the exact denominator.
+/// How far a number of positions may be from a whole one. This allows for rounding only: fractions that differ, with
+/// denominators of at most [`MAX_PERIOD`], are at least 1 / `MAX_PERIOD` positions apart.
 const EXACT: f64 = 1e-9;
 /// The number of times that each pair of neighbors may change places.
 const SWEEPS: u64 = 32;
@@ -119,7 +120,7 @@ fn shares(weights: &[f64]) -> Result<Vec<u64>> {
     }
     let exact = |period: u64| {
         let parts = fractions.iter().map(|fraction| fraction * period as f64);
-        parts.clone().all(|part| part.round() >= 1.0 && (part - part.round()).abs() <= EXACT * period as f64)
+        parts.clone().all(|part| part.round() >= 1.0 && (part - part.round()).abs() <= EXACT)
             && parts.map(|part| part.round() as u64).sum::<u64>() == period
     };
     if let Some(period) = (1..=MAX_PERIOD).find(|&period| exact(period)) {
@@ -260,6 +261,8 @@ mod tests {
         assert_eq!(shares(&[0.999, 0.001]).unwrap(), [999 * 65, 65]);
         assert_eq!(shares(&[f64::MAX, f64::MAX]).unwrap(), [32768; 2]);
         assert_eq!(shares(&[5.0]).unwrap(), [1]);
+        assert_eq!(shares(&[65_535.0, 1.0]).unwrap(), [65_535, 1]);
+        assert_eq!(shares(&[65_532.0, 1.0]).unwrap(), [65_532, 1]);
     }
 
     #[test]
