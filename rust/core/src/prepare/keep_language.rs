@@ -1,7 +1,10 @@
 //! Drops documents that are not in one of the languages to keep.
 
-use super::language::{SAMPLE, UNDETERMINED, normalize, recognize, recognized};
+use super::language::{UNDETERMINED, normalize, recognize, recognized};
 use crate::{Error, Result};
+
+/// The size of a sample in bytes. A large sample takes little more time than a small one.
+const SAMPLE: usize = 1536;
 
 /// The maximum number of samples of a document. They are evenly spaced, so that a header or a quotation in another
 /// language does not decide.
@@ -54,11 +57,12 @@ impl LanguageFilter {
     /// counts as 0.
     pub fn find(&self, text: &str) -> Found {
         let text = text.trim();
-        let samples = text.len().div_ceil(SAMPLE).clamp(1, SAMPLES);
+        let samples = (text.len() / SAMPLE).clamp(1, SAMPLES);
         let mut sums: Vec<(&'static str, f64)> = Vec::new();
         for index in 0..samples {
             let at = text.ceil_char_boundary(text.len() * index / samples);
-            let Some((code, confidence)) = recognize(&text[at..]) else { continue };
+            let sample = &text[at..text.floor_char_boundary(at + SAMPLE)];
+            let Some((code, confidence)) = recognize(sample) else { continue };
             match sums.iter_mut().find(|(known, _)| *known == code) {
                 Some((_, sum)) => *sum += confidence,
                 None => sums.push((code, confidence)),
@@ -164,13 +168,13 @@ mod tests {
     #[test]
     fn mixed_documents_have_the_confidence_of_their_parts() {
         // The samples begin well within each part.
-        let mixed = format!("{}{}", GERMAN.repeat(19), ENGLISH.repeat(21));
+        let mixed = format!("{}{}", GERMAN.repeat(38), ENGLISH.repeat(42));
         let share = |codes: &[&str], min| filter(codes, min).find(&mixed);
         assert!(share(&["de"], 0.4).is_kept && share(&["en"], 0.4).is_kept);
         assert_eq!(share(&["de"], 0.51), dropped(UNDETERMINED));
         assert!(!share(&["fr"], 0.51).is_kept && share(&["fr"], 0.51).language != UNDETERMINED, "no part is French");
         assert!(share(&["de", "en"], 0.8).is_kept);
-        let quarter = format!("{}{}", GERMAN.repeat(29), ENGLISH.repeat(11));
+        let quarter = format!("{}{}", GERMAN.repeat(58), ENGLISH.repeat(22));
         assert_eq!(filter(&["de"], 0.6).find(&quarter), kept("de"));
         assert_eq!(filter(&["en"], 0.2).find(&quarter), kept("en"));
         assert_eq!(filter(&["en"], 0.26).find(&quarter), dropped("de"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{Error, Result};
 
 /// The size of a sample in bytes. Larger samples improve the guess a little and take much longer.
-pub(super) const SAMPLE: usize = 768;
+const SAMPLE: usize = 768;
 
 /// The number of samples per input.
 const SAMPLES: usize = 16;
@@ -129,14 +129,14 @@ impl Votes {
 
 /// Returns the language of the first characters of `text`, or [`UNDETERMINED`] if it cannot be recognized reliably.
 pub fn detect(text: &str) -> &'static str {
-    let Some(info) = whatlang::detect(sample(text)).filter(whatlang::Info::is_reliable) else { return UNDETERMINED };
+    let sample = &text[..text.floor_char_boundary(SAMPLE)];
+    let Some(info) = whatlang::detect(sample).filter(whatlang::Info::is_reliable) else { return UNDETERMINED };
     code_of(info.lang())
 }
 
-/// Returns the language of the first characters of `text`, and the confidence from 0 to 1. Returns `None` for text
-/// without letters.
+/// Returns the language of `text`, and the confidence from 0 to 1. Returns `None` for text without letters.
 pub(super) fn recognize(text: &str) -> Option<(&'static str, f64)> {
-    whatlang::detect(sample(text)).map(|info| (code_of(info.lang()), info.confidence()))
+    whatlang::detect(text).map(|info| (code_of(info.lang()), info.confidence()))
 }
 
 /// Returns the codes of all languages that can be recognized, sorted.
@@ -144,10 +144,6 @@ pub fn recognized() -> Vec<&'static str> {
     let mut codes: Vec<_> = whatlang::Lang::all().iter().map(|language| code_of(*language)).collect();
     codes.sort_unstable();
     codes
-}
-
-fn sample(text: &str) -> &str {
-    &text[..text.floor_char_boundary(SAMPLE)]
 }
 
 fn code_of(language: whatlang::Lang) -> &'static str {
