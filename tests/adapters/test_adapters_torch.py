@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from adapters import docstring_names, equal, framework, make_source
 
-from albert_fast import AlbertFastError, InstanceStream
+from albert_fast import AlbertFastError, InstanceStream, tokenize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,6 +101,19 @@ def test_any_number_of_workers_gives_the_same(
     assert len(batches) == 10
     for k, batch in zip(range(2, 21, 2), batches, strict=True):
         assert equal(batch, as_huggingface(source.batch(k)))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_share_a_mixture(
+    method: str, adapter: Any, loader: Any, source: InstanceStream, corpus: Path, tmp_path: Path
+) -> None:
+    text = corpus.with_name("part-b.txt")
+    tokenize([text], tmp_path / "other", source.store.tokenizer())
+    mixed = InstanceStream({source.store: 0.7, tmp_path / "other": 0.3}, 10, 32, seed=5)
+    found = list(loader(adapter.dataset(mixed, stop=12, form="albert"), 2, method, timeout=60))
+    assert len(found) == 12
+    assert all(equal(batch, mixed.batch(k)) for k, batch in enumerate(found))
+    assert [abs(count - wanted) < 1 for count, wanted in zip(mixed.drawn(12), (84, 36), strict=True)] == [True, True]
 
 
 def test_fewer_batches_than_workers(adapter: Any, loader: Any, source: InstanceStream) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -93,6 +94,19 @@ def test_a_batch_is_a_function_of_its_number(stores: dict[str, TokenStore]) -> N
     again = pickle.loads(pickle.dumps(stream(stores, num_threads=1)))
     assert [rows(again.batch(k)) for k in reversed(far)] == wanted[::-1]
     assert [rows(batch) for batch in mixed.batches(3, 5)] == [wanted[1], rows(mixed.batch(4))]
+
+
+def rows_in_process(source: InstanceStream, k: int) -> list[bytes]:
+    return rows(source.batch(k))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_make_the_same(method: str, stores: dict[str, TokenStore]) -> None:
+    """As the workers of a DataLoader, which get a source by a fork or as a pickle."""
+    mixed = stream(stores)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        found = pool.starmap(rows_in_process, [(mixed, k) for k in range(6)])
+    assert found == [rows(mixed.batch(k)) for k in range(6)]
 
 
 def test_shards_together_are_the_whole(stores: dict[str, TokenStore]) -> None:
