@@ -1016,18 +1016,25 @@ def make_records(
     cache_size: float | None = None,
     num_tasks: int | None = None,
     task_id: int | None = None,
+    weights: Sequence[float] = (),
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Turns text inputs, or one token store, into TFRecord shards and `dataset.json` (create_pretraining_data.py).
+    """Turns text, one token store or several into TFRecord shards and `dataset.json` (create_pretraining_data.py).
 
     `options_json` is a JSON object of the fields of `albert_fast.reference.Options`, `rng` (`"fast"` or `"reference"`)
     and `word_boundary` (`"unicode"` or `"albert"`). An option that is missing has its default. The bytes of the shards
     depend on inputs, tokenizer, options, `num_shards` and `compression` (`"none"` or `"gzip"`), never on `num_threads`.
     An interrupted call resumes when it is repeated with the same arguments. `progress` is as in `tokenize`.
 
+    With `weights`, the inputs are local token stores, each with one of these numbers above 0, and all with the same
+    tokenizer. There are as many instances as `dupe_factor` passes over all stores have. The weights, divided by their
+    sum, are the fractions that are from each store.
+
     Returns:
         The content of `dataset.json`, and `"already_complete"`, `"resumed_shards"`, `"replaced"` (the number of bad
-        bytes replaced), `"store"` (the token store, if it was kept), `"seconds"` by stage, `"warnings"`. For a task,
+        bytes replaced), `"store"` (the token store, if it was kept), `"seconds"` by stage, `"warnings"`. With
+        weights, and if there was work to do, `"drawn"`: the number of instances from each store, and that of passes
+        over it. For a task,
         what is in `dataset.json` is only there if all shards are complete, and there is `"task"`: the numbers of its
         shards, `"first"` and (exclusive) `"end"`; how many there are in all, `"total"` and `"complete"`; `"round"` and
         `"rounds"`, which are 1; and what `dataset.json` says of the task's shards, `"shards"`.

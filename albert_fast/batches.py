@@ -235,7 +235,7 @@ class BatchSource(ABC):
         )
 
 
-def _mixture(store: Stores, temperature: float | None) -> tuple[list[TokenStore], list[float]]:
+def mixed(store: Stores, temperature: float | None) -> tuple[list[TokenStore], list[float]]:
     """Returns the stores, opened and compared, and the weight of each.
 
     Raises:
@@ -363,7 +363,7 @@ class InstanceStream(BatchSource):
                 raise AlbertFastError(msg, kind="option", option="num_steps")
             fall = (last, _checks.integer("num_steps", num_steps, 1))
         order = options_of(InstanceOptions)["shuffle"].check(shuffle)
-        stores, weights = _mixture(store, mixture_temperature)
+        stores, weights = mixed(store, mixture_temperature)
         if tokenizer is not None:
             _checks.instance("tokenizer", tokenizer, Tokenizer, "an albert_fast.Tokenizer")
         options = {

@@ -7,8 +7,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from albert_fast import _native
-from albert_fast._native import Tokenizer
-from albert_fast.errors import option_error
+from albert_fast._native import Tokenizer, TokenStore
+from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.options import (
     CacheOptions,
     CorpusFormat,
@@ -20,12 +20,14 @@ from albert_fast.options import (
 )
 from albert_fast.options.base import documented
 from albert_fast.options.instances import InstanceShape
-from albert_fast.options.records import InstanceOptions
-from albert_fast.paths import as_path
+from albert_fast.options.mixtures import Weighted, mixture, weighted
+from albert_fast.options.records import InstanceOptions, MixtureOptions
+from albert_fast.paths import as_path, is_remote
 from albert_fast.tasks import Task, of_task
+from albert_fast.tokenizers.files import is_store, refuse_unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from albert_fast.options.instances import RngKind, Shuffle, SingleSegment, WordBoundary
@@ -59,9 +61,18 @@ class Records:
     """What the task did, if this was one."""
 
 
-@documented(InstanceShape, MaskRules, InstanceOptions, CorpusFormat, RecordsOptions, CacheOptions, TaskOptions)
+@documented(
+    InstanceShape,
+    MaskRules,
+    InstanceOptions,
+    MixtureOptions,
+    CorpusFormat,
+    RecordsOptions,
+    CacheOptions,
+    TaskOptions,
+)
 def make_records(  # noqa: D417 - the options describe themselves
-    inputs: PathLike | Sequence[PathLike],
+    inputs: PathLike | Sequence[PathLike] | Mapping[Any, float],
     output_dir: PathLike,
     tokenizer: Tokenizer,
     *,
@@ -82,6 +93,7 @@ def make_records(  # noqa: D417 - the options describe themselves
     word_boundary: WordBoundary | None = MakeRecords.word_boundary,
     cross_segment_words: bool | None = MakeRecords.cross_segment_words,
     replace_with_special: bool | None = MakeRecords.replace_with_special,
+    mixture_temperature: float | None = MixtureOptions.mixture_temperature,
     input_format: TextFormat = CorpusFormat.input_format,
     on_bad_utf8: OnBadUtf8 = CorpusFormat.on_bad_utf8,
     num_shards: int | None = RecordsOptions.num_shards,
@@ -95,19 +107,21 @@ def make_records(  # noqa: D417 - the options describe themselves
     task_id: int | None = TaskOptions.task_id,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> Records:
-    """Turns a corpus, or one token store, into shuffled, masked records: TFRecord files of tf.train.Example.
+    """Turns a corpus, or token stores, into shuffled, masked records: TFRecord files of tf.train.Example.
 
     The bytes depend only on the inputs, the tokenizer, the options and the seed. An interrupted call resumes when it is
     repeated. dataset.json in `output_dir` describes the records.
 
-    With `num_tasks` and `task_id`, the call makes a share of the records of one token store. Other calls make the rest,
+    With `num_tasks` and `task_id`, the call makes a share of the records of token stores. Other calls make the rest,
     on this machine or others. The last one completes the records; so does `finish`.
 
     Args:
         inputs: a file, glob or directory of text, or several, or a token store. Text has one sentence per line and a
-            blank line after each document.
+            blank line after each document. Or several token stores, in a sequence or in a mapping to their weights:
+            there are as many instances as `dupe_factor` passes over all of them have, and the weights, divided by their
+            sum, are the fractions that are from each store.
         output_dir: the directory to write to. It is created if needed.
-        tokenizer: the tokenizer for the text. For a token store, the one that it was made with.
+        tokenizer: the tokenizer for the text. For token stores, the one that they were made with.
         {options}
         progress: called a few times a second with stage, unit, done and total (0 if unknown).
 
@@ -143,9 +157,27 @@ def records_of(directory: Path, made: dict[str, Any]) -> Records:
 def make(
     options: MakeRecords, tokenizer: Tokenizer, progress: Callable[[str, str, int, int], None] | None = None
 ) -> dict[str, Any]:
-    """Makes records with the options of the command. Returns what `_native.make_records` returns."""
+    """Makes records with the options of the command. Returns what `_native.make_records` returns.
+
+    Raises:
+        AlbertFastError: those of `make_records`.
+    """
+    inputs = [*options.inputs]
+    weights: list[float] = []
+    given = stores(options)
+    if len(given) == 1:
+        inputs = [given[0].store]
+    elif given:
+        from albert_fast.batches import mixed
+
+        cache: dict[str, Any] = {"cache_dir": options.cache_dir, "cache_size": options.cache_size}
+        # The core verifies them. Copies of remote ones stay in the cache as long as `opened` lives.
+        opened = [TokenStore(store, verify=False, **cache, progress=progress) for store, _ in given]
+        own = [weight for _, weight in given if weight is not None]
+        _, weights = mixed(dict(zip(opened, own, strict=True)) if own else opened, options.mixture_temperature)
+        inputs = [str(store.path) for store in opened]
     return _native.make_records(
-        [*options.inputs],
+        inputs,
         str(options.output_dir),
         tokenizer,
         options.instance_options().to_json(),
@@ -160,11 +192,38 @@ def make(
         cache_size=options.cache_size,
         num_tasks=options.num_tasks,
         task_id=options.task_id,
+        weights=weights,
         progress=progress,
     )
 
 
-def _paths(paths: PathLike | Iterable[PathLike]) -> tuple[str, ...]:
+def stores(options: MakeRecords) -> list[Weighted]:
+    """Returns the token stores that the inputs name, with their weights. There are none if the inputs are text.
+
+    Raises:
+        AlbertFastError: there are text and token stores; a store is not complete, or is given twice; a weight is
+            invalid; the temperature has no effect.
+    """
+    given = [weighted(text) for text in options.inputs]
+    found: list[bool] = []
+    for store, _ in given:
+        # Whether each of many remote files is a store takes long to ask. If the first is none, the others are not.
+        is_skipped = is_remote(store) and found and not found[0]
+        found.append(store != "-" and not is_skipped and is_store(as_path(store)))
+    if any(found):
+        for (store, _), is_one in zip(given, found, strict=True):
+            if not is_one:
+                refuse_unfinished(as_path(store))
+                other = given[found.index(True)].store
+                message = f"{store} is not a token store, but {other} is; pass only token stores, or only text"
+                raise AlbertFastError(message, kind="option", option="inputs")
+    if options.mixture_temperature is not None and not (len(given) > 1 and any(found)):
+        message = "`mixture_temperature` has no effect without several token stores; remove it"
+        raise AlbertFastError(message, kind="option", option="mixture_temperature")
+    return mixture(options.inputs, options.mixture_temperature) if any(found) else []
+
+
+def _paths(paths: PathLike | Iterable[PathLike] | Mapping[Any, float]) -> tuple[str, ...]:
     many = [paths] if isinstance(paths, str | os.PathLike) else paths
     found: tuple[str, ...] = options_of(MakeRecords)["inputs"].check(many)
     return found

@@ -2,13 +2,13 @@
 
 import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from albert_fast._native import Tokenizer, masking_warning
 from albert_fast.cli.build import command
 from albert_fast.cli.common import (
-    UsageError,
     check_output_dir,
     config_file,
     info,
@@ -23,12 +23,11 @@ from albert_fast.cli.text_inputs import own_data_named
 from albert_fast.cli.tokenizer_file import open_tokenizer, warn_of_boundary
 from albert_fast.files import write_apart, write_atomic
 from albert_fast.options import InstanceOptions, MakeRecords
-from albert_fast.options.mixtures import weighted
-from albert_fast.paths import as_path, is_remote
-from albert_fast.records import make
+from albert_fast.options.mixtures import Weighted
+from albert_fast.paths import as_path
+from albert_fast.records import make, stores
 from albert_fast.tasks import of_task
 from albert_fast.text import duration, number
-from albert_fast.tokenizers.files import is_store
 
 
 @command(MakeRecords)
@@ -43,7 +42,10 @@ def make_records(options: MakeRecords, given: frozenset[str]) -> None:
 
     If it is interrupted, run the same command again to resume.
 
-    With --num-tasks and --task-id, the command makes a share of the records of a token store. Others make the rest.
+    Several token stores, each with a weight, give a mixture. It has as many instances as --dupe-factor passes over all
+    stores.
+
+    With --num-tasks and --task-id, the command makes a share of the records of token stores. Others make the rest.
     """
     run(options, given)
 
@@ -60,7 +62,8 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
     """
     opened, warning = open_for(options)
     reference = options.rng == "reference"
-    from_store = len(options.inputs) == 1 and is_store(as_path(options.inputs[0]))
+    given_stores = stores(options)
+    from_store = bool(given_stores)
     with (
         interruptible(
             "what is finished is kept: run the same command again to resume, or with --overwrite to start over"
@@ -78,6 +81,8 @@ def run(options: MakeRecords, given: frozenset[str] = frozenset()) -> dict[str, 
         report_task(task, options, "shard")
         if "totals" not in result:
             return result
+    for line in drawn(result, given_stores):
+        info(line)
     warn_of_replaced(result)
     if not result.get("already_complete") and not from_store:
         warn_of_changes_for(options.inputs, opened, given, reference=reference)
@@ -96,14 +101,14 @@ def open_for(options: MakeRecords) -> tuple[Tokenizer, str | None]:
         CommandError, UsageError, AlbertFastError: those of `check_output_dir` and `open_tokenizer`.
     """
     instances = options.instance_options()
-    _refuse_mixture(options)
+    given = [store for store, _ in stores(options)]
     check_output_dir(options.output_dir)
     opened = open_tokenizer(
         options.tokenizer,
         options.vocab_file,
         do_lower_case=options.do_lower_case,
         keep_accents=options.keep_accents,
-        inputs=options.inputs,
+        inputs=given[:1] or options.inputs,
         reference=options.rng == "reference",
     )
     warning = masking_warning(instances.to_json())
@@ -113,15 +118,14 @@ def open_for(options: MakeRecords) -> tuple[Tokenizer, str | None]:
     return opened, warning
 
 
-def _refuse_mixture(options: MakeRecords) -> None:
-    """Refuses several token stores, or one with a weight."""
-    given = [weighted(text) for text in options.inputs]
-    stores = [store for store, _ in given if store != "-" and not is_remote(store) and is_store(as_path(store))]
-    if len(stores) > 1 or (stores and any(weight is not None for store, weight in given if store in stores)):
-        raise UsageError(
-            f"make-records takes one token store without a weight, got {' '.join(options.inputs)}; make records of "
-            "each store, or mix the stores with pretrain --tokens STORE=WEIGHT"
-        )
+def drawn(result: dict[str, Any], given: Sequence[Weighted]) -> list[str]:
+    """Returns a line for each store of a mixture: how many instances are from it."""
+    found: list[tuple[int, float]] = result.get("drawn", [])
+    total = sum(instances for instances, _ in found)
+    return [
+        f"from {store}: {number(instances, 'instance')} ({100 * instances / total:.1f}%), {passes:,.2f} passes over it"
+        for (store, _), (instances, passes) in zip(given, found, strict=False)
+    ]
 
 
 def keep_config(options: MakeRecords, opened: Tokenizer, *, already_complete: bool, is_task: bool) -> None:

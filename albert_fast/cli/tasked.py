@@ -24,7 +24,8 @@ from albert_fast.options import TrainTokenizer
 from albert_fast.options.base import flag, options_of
 from albert_fast.paths import as_path
 from albert_fast.prepare import read_patterns
-from albert_fast.tokenizers.files import is_store, refuse_unfinished
+from albert_fast.records import stores
+from albert_fast.tokenizers.files import refuse_unfinished
 
 if TYPE_CHECKING:
     from albert_fast.options import MakeRecords, PrepareText, Tokenize
@@ -98,10 +99,10 @@ def _check_files(inputs: Sequence[str]) -> None:
 def _check_make_records(options: MakeRecords) -> None:
     if len(options.inputs) == 1:
         refuse_unfinished(as_path(options.inputs[0]))
-    if len(options.inputs) != 1 or not is_store(as_path(options.inputs[0])):
+    if not stores(options):
         raise UsageError(
-            "with --num-tasks, the input must be one token store, so that every task reads the same; run tokenize "
-            "first, and pass its --output-dir"
+            "with --num-tasks, the input must be a token store, or several, so that every task reads the same; run "
+            "tokenize first, and pass its --output-dir"
         )
     _refuse_overwrite(options, "records")
     options.instance_options()

@@ -21,7 +21,7 @@ from albert_fast.finishing import finish_tasks
 from albert_fast.options import MakeRecords, PrepareText, Tokenize, TrainTokenizer, options_of
 from albert_fast.paths import RemotePath, as_path, is_remote
 from albert_fast.prepare import prepare_text, read_patterns
-from albert_fast.records import make
+from albert_fast.records import make, stores
 from albert_fast.tasks import of_task
 from albert_fast.tokenizers.files import is_store, refuse_unfinished
 from albert_fast.tokenizers.make import make_share
@@ -191,7 +191,9 @@ def concerns_all(error: AlbertFastError) -> bool:
 
 
 def _make_records(options: MakeRecords, tokenizer: Tokenizer | None) -> dict[str, int]:
-    made = make(options, _native.store_tokenizer(as_path(options.inputs[0])) if tokenizer is None else tokenizer)
+    if tokenizer is None:
+        tokenizer = _native.store_tokenizer(as_path(stores(options)[0].store))
+    made = make(options, tokenizer)
     shards = made["task"]["shards"]
     return {
         "records": sum(shard["records"] for shard in shards),
@@ -201,13 +203,14 @@ def _make_records(options: MakeRecords, tokenizer: Tokenizer | None) -> dict[str
 
 
 def _store_size(options: MakeRecords) -> int:
-    """Returns the size of the token store times the number of passes over it."""
+    """Returns the size of the token stores times the number of passes over them."""
     if len(options.inputs) == 1:
         refuse_unfinished(as_path(options.inputs[0]))
-    if len(options.inputs) != 1 or not is_store(as_path(options.inputs[0])):
-        message = f"with `num_tasks`, the input must be one token store, got {' '.join(options.inputs)}; tokenize first"
+    found = stores(options)
+    if not found:
+        message = f"with `num_tasks`, the input must be token stores, got {' '.join(options.inputs)}; tokenize first"
         raise AlbertFastError(message, kind="input")
-    return size(as_path(options.inputs[0])) * options.dupe_factor
+    return sum(size(as_path(store)) for store, _ in found) * options.dupe_factor
 
 
 def size(directory: Path) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from albert_fast.errors import AlbertFastError
-from albert_fast.options.base import REQUIRED, option, options_of
+from albert_fast.options.base import REQUIRED, Stage, option, options_of
 from albert_fast.options.instances import (
     INSTANCES,
     MASKS,
@@ -103,6 +103,22 @@ class RecordsOptions(Overwrite, Threads):
     )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MixtureOptions(Stage):
+    """How several token stores are mixed."""
+
+    mixture_temperature: float | None = option(
+        None,
+        "With several token stores without weights: take instances of each with a weight of its number of tokens to "
+        "the power of 1/T. A large T gives all stores about the same weight.",
+        INPUT,
+        metavar="T",
+        low=0,
+        above=True,
+        shown="1, the weight of their sizes",
+    )
+
+
 def _by_rng(name: str) -> Any:
     """Makes the field of an option of `InstanceOptions` that is open until `rng` decides it."""
     known = options_of(InstanceOptions)[name]
@@ -119,6 +135,7 @@ class MakeRecords(
     RecordsOptions,
     InstanceOptions,
     CorpusFormat,
+    MixtureOptions,
     CacheOptions,
     TextRules,
     TokenizerChoice,
@@ -127,11 +144,12 @@ class MakeRecords(
 
     inputs: tuple[str, ...] = option(
         REQUIRED,
-        f"One token store; or the corpus, with one sentence per line and a blank line after each document: "
-        f"{INPUT_PATHS}.",
+        f"The corpus, with one sentence per line and a blank line after each document: {INPUT_PATHS}. Or a token "
+        "store; or several, each with =WEIGHT, the fraction of the instances that are from it.",
         INPUT,
         metavar="INPUT",
         argument=True,
+        pairs=True,
     )
     tokenizer: Path | None = option(
         None,

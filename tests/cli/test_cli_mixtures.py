@@ -185,15 +185,3 @@ def test_stores_that_do_not_fit_together(command: Command, material: Material) -
         assert refused.code == code, refused.err
         assert told in refused.error
         assert not Path("run").exists()
-
-
-def test_records_are_made_of_one_store(command: Command, material: Material) -> None:
-    shutil.copytree(material.store, "copy")
-    for inputs in ((material.store, "copy"), (f"{material.store}=0.7", "copy=0.3"), ("copy=1",)):
-        refused = command("make-records", *inputs, "--output-dir", "out")
-        assert refused.code == 2
-        assert refused.error == (
-            f"make-records takes one token store without a weight, got {' '.join(map(str, inputs))}; make records of "
-            "each store, or mix the stores with pretrain --tokens STORE=WEIGHT"
-        )
-        assert not Path("out").exists()

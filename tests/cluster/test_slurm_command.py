@@ -156,7 +156,7 @@ class TestWithoutSlurm:
             ("--dup-factor 0", "unknown option --dup-factor; did you mean --dupe-factor?"),
             ("--sbatch-options a=b", "unknown option --sbatch-options; did you mean --sbatch-option?"),
             ("--overwrite", "with --num-tasks, --overwrite is not possible, because each task would remove"),
-            ("more", "with --num-tasks, the input must be one token store"),
+            ("more", "more is not a token store, but my tokens is; pass only token stores"),
             ("--rng reference --ngram 2 --single-segment drop", "--rng reference has --single-segment random"),
             ("--tasks 3", "--tasks must be numbers of tasks from 0 to 2, as in 3,7-9, got '3'"),
             ("--tasks 2-1", "--tasks must be numbers of tasks from 0 to 2"),

@@ -130,14 +130,15 @@ pub fn tokenize(
     Ok(result.into_any().unbind())
 }
 
-/// Turns text inputs, or one token store, into TFRecord shards and dataset.json, without the GIL.
+/// Turns text inputs, one token store, or several with weights, into TFRecord shards and dataset.json, without the GIL.
 ///
 /// options_json holds the fields of albert_fast.reference.Options, "rng" and "word_boundary". Returns the content of
 /// dataset.json and what the run did. Raises AlbertFastError and KeyboardInterrupt. See _native.pyi.
 #[pyfunction]
 #[pyo3(signature = (inputs, output_dir, tokenizer, options_json, *, num_shards=None, compression="none",
                     num_threads=None, on_bad_utf8="error", format="auto", keep_store=false, overwrite=false,
-                    cache_dir=None, cache_size=None, num_tasks=None, task_id=None, progress=None))]
+                    cache_dir=None, cache_size=None, num_tasks=None, task_id=None, weights=Vec::new(),
+                    progress=None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments")]
 pub fn make_records(
     py: Python<'_>,
@@ -156,6 +157,7 @@ pub fn make_records(
     cache_size: Option<f64>,
     num_tasks: Option<u64>,
     task_id: Option<u64>,
+    weights: Vec<f64>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
     let cache = cache(cache_dir, cache_size)?;
@@ -174,6 +176,7 @@ pub fn make_records(
             ..TokenizeOptions::default()
         },
         keep_store,
+        weights,
     };
     let inputs = names(inputs);
     let tokenizer = tokenizer.inner.clone();
@@ -191,9 +194,9 @@ pub fn make_records(
         let address = store.as_ref().map(|store| store.address().map(Path::to_path_buf));
         Ok(Outcome::All(Made { store: address.unwrap_or(made.store), ..made }))
     })?;
-    let (result, seconds, notes) = match outcome {
-        Outcome::All(made) => (all_records(py, &made)?, made.seconds, made.notes),
-        Outcome::Task(made) => (records_of_task(py, &made)?, made.seconds, made.notes),
+    let (result, drawn, seconds, notes) = match outcome {
+        Outcome::All(made) => (all_records(py, &made)?, made.drawn, made.seconds, made.notes),
+        Outcome::Task(made) => (records_of_task(py, &made)?, made.drawn, made.seconds, made.notes),
     };
     let by_stage = PyDict::new(py);
     for (stage, value) in seconds {
@@ -201,6 +204,10 @@ pub fn make_records(
     }
     result.set_item("seconds", by_stage)?;
     result.set_item("warnings", notes)?;
+    if !drawn.is_empty() {
+        let drawn: Vec<_> = drawn.into_iter().map(|of_store| (of_store.instances, of_store.passes)).collect();
+        result.set_item("drawn", drawn)?;
+    }
     Ok(result.into_any().unbind())
 }
 

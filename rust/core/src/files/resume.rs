@@ -59,7 +59,7 @@ impl Difference {
         let mut found = Vec::new();
         for (name, difference) in Self::of_all(existing, now) {
             let difference = match name.as_str() {
-                "documents" | "input" | "token_store" => Self::new("another input"),
+                "documents" | "input" | "mixture" | "token_store" => Self::new("another input"),
                 "tokenizer_digest" => Self::tokenizer(),
                 _ => difference,
             };

@@ -1,6 +1,7 @@
 //! Runs all of `make-records`: from a corpus or a token store to shards.
 
 mod blocks;
+mod mixture;
 mod task;
 
 use std::ffi::OsStr;
@@ -10,6 +11,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
+pub use self::mixture::Drawn;
 pub use self::task::{TaskMade, make_records_task};
 use super::write::{self, Found, InstanceSource, Origin, RecordsOptions};
 use crate::files::inputs::{InputFile, InputRecord, refuse_output_in_input};
@@ -62,6 +64,8 @@ pub struct MakeOptions {
     pub text: TokenizeOptions,
     /// Keeps the intermediate token store next to the records.
     pub keep_store: bool,
+    /// The weights of several token stores; empty if the input is text or one store without a weight.
+    pub weights: Vec<f64>,
 }
 
 /// What [`make_records`] did.
@@ -73,20 +77,26 @@ pub struct Made {
     pub store: Option<PathBuf>,
     /// Number of invalid UTF-8 sequences that became U+FFFD.
     pub replaced: u64,
+    /// What a mixture has of each store; empty if there is no mixture, or the records were complete before.
+    pub drawn: Vec<Drawn>,
     /// Wall-clock seconds of each stage.
     pub seconds: Vec<(&'static str, f64)>,
     /// Notes for the user, in sentences.
     pub notes: Vec<String>,
 }
 
-/// Makes the records of `inputs` in the directory `output`. `inputs` are a corpus as [`expand_corpus`] finds it, or one
-/// token store.
+/// Makes the records of `inputs` in the directory `output`. `inputs` are a corpus as [`expand_corpus`] finds it, one
+/// token store, or several with weights.
+///
+/// A mixture of stores has as many instances as `dupe_factor` passes over all of them. The weights say how many are from
+/// each store, whose instances are those of its passes 0, 1, ...; the last pass may be a part.
 ///
 /// After an interruption at any moment, the same call resumes and ends with the same bytes.
 ///
 /// # Errors
 /// Those of [`tokenize`], [`Plan::build`] and [`write::write_records`]; [`Error::Tokenizer`] if a token store has another
-/// tokenizer; [`Error::Conflict`] in reference mode, which needs the corpus itself.
+/// tokenizer; [`Error::Conflict`] in reference mode, which needs the corpus itself; [`Error::Rule`] if the weights are
+/// not positive numbers, one for each store.
 pub fn make_records(
     inputs: &[impl AsRef<OsStr>],
     output: &Path,
@@ -95,6 +105,9 @@ pub fn make_records(
     progress: &mut dyn Progress,
 ) -> Result<Made> {
     let job = Job::new(output, tokenizer, options)?;
+    if !options.weights.is_empty() {
+        return job.with_mixture(inputs, progress);
+    }
     let given = match inputs {
         [one] if is_token_store(Path::new(one))? => Some(Path::new(one)),
         _ => None,
@@ -117,6 +130,7 @@ struct Job<'a> {
     encoder: LineEncoder<'a>,
     vocab: Vocab,
     options: &'a MakeOptions,
+    drawn: Vec<Drawn>,
     seconds: Vec<(&'static str, f64)>,
     notes: Vec<String>,
 }
@@ -135,6 +149,7 @@ impl<'a> Job<'a> {
             encoder: LineEncoder { tokenizer, reference: instances.rng == RngKind::Reference },
             vocab: tokenizer.vocab(instances.word_boundary)?,
             options,
+            drawn: Vec::new(),
             seconds: Vec::new(),
             notes: write::masking_warning(instances).into_iter().collect(),
         })
@@ -160,7 +175,7 @@ impl<'a> Job<'a> {
     }
 
     fn done(self, records: write::Summary, store: Option<PathBuf>, replaced: u64) -> Made {
-        Made { records, store, replaced, seconds: self.seconds, notes: self.notes }
+        Made { records, store, replaced, drawn: self.drawn, seconds: self.seconds, notes: self.notes }
     }
 
     /// Returns the records if the directory already holds all of them. It is an error if it holds other records.
@@ -188,6 +203,19 @@ impl<'a> Job<'a> {
         let records = self.write(&store, identity, progress)?;
         let replaced = store.meta().replaced;
         Ok(self.done(records, Some(directory.to_path_buf()), replaced))
+    }
+
+    fn with_mixture(mut self, stores: &[impl AsRef<OsStr>], progress: &mut dyn Progress) -> Result<Made> {
+        let stores: Vec<&Path> = stores.iter().map(Path::new).collect();
+        let (stores, identity) = self.open_stores(&stores)?;
+        if let Some(records) = self.complete(&identity)? {
+            return Ok(self.done(records, None, stores.replaced()));
+        }
+        let records =
+            self.write_mixture(&stores, identity, progress, |mixture, output, options, origin, progress| {
+                write::write_records(mixture, output, options, origin, progress)
+            })?;
+        Ok(self.done(records, None, stores.replaced()))
     }
 
     fn with_text(mut self, inputs: &[impl AsRef<OsStr>], progress: &mut dyn Progress) -> Result<Made> {

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::{Job, MakeOptions};
+use super::{Drawn, Job, MakeOptions};
 use crate::files::marks::is_token_store;
 use crate::instances::options::RngKind;
 use crate::records::write::{self, Consecutive, TaskSummary};
@@ -18,8 +18,10 @@ use crate::{Error, Progress, Result};
 pub struct TaskMade {
     /// What the task wrote, and what is there in all.
     pub task: TaskSummary,
-    /// Number of invalid UTF-8 sequences that became U+FFFD in the token store.
+    /// Number of invalid UTF-8 sequences that became U+FFFD in the token stores.
     pub replaced: u64,
+    /// What a mixture has of each store, in all tasks together; empty if there is no mixture.
+    pub drawn: Vec<Drawn>,
     /// Wall-clock seconds of each stage.
     pub seconds: Vec<(&'static str, f64)>,
     /// Notes for the user, in sentences.
@@ -27,7 +29,7 @@ pub struct TaskMade {
 }
 
 /// Makes those records of `inputs` that are the share of one task, as [`write::write_task`] does. `inputs` are one
-/// complete token store.
+/// complete token store, or several with weights.
 ///
 /// # Errors
 /// Those of [`super::make_records`] and [`write::write_task`]; [`Error::Conflict`] if the input is text, or if an option
@@ -43,6 +45,16 @@ pub fn make_records_task(
     let mut job = Job::new(output, tokenizer, options)?;
     write::refuse_overwrite(&options.records)?;
     refuse(options)?;
+    if !options.weights.is_empty() {
+        let stores: Vec<&Path> = inputs.iter().map(Path::new).collect();
+        let (stores, identity) = job.open_stores(&stores)?;
+        // Before the work that a refusal would waste.
+        write::check_for_task(output, &options.records, &identity)?;
+        let task = job.write_mixture(&stores, identity, progress, |mixture, output, options, origin, progress| {
+            write::write_task(&Consecutive(mixture), output, options, origin, share, progress)
+        })?;
+        return Ok(job.done_task(task, stores.replaced()));
+    }
     let directory = match inputs {
         [one] if is_token_store(Path::new(one))? => Path::new(one),
         _ => {
@@ -57,7 +69,7 @@ pub fn make_records_task(
             write::write_task(source, output, options, origin, share, progress)
         })?;
         let replaced = store.meta().replaced;
-        return Ok(TaskMade { task, replaced, seconds: job.seconds, notes: job.notes });
+        return Ok(job.done_task(task, replaced));
     }
     let store = TokenStore::open(directory)?.copying();
     check_tokenizer(&store, tokenizer)?;
@@ -70,7 +82,13 @@ pub fn make_records_task(
         write::write_task(&Consecutive(plan), output, options, origin, share, progress)
     })?;
     let replaced = store.meta().replaced;
-    Ok(TaskMade { task, replaced, seconds: job.seconds, notes: job.notes })
+    Ok(job.done_task(task, replaced))
+}
+
+impl Job<'_> {
+    fn done_task(self, task: TaskSummary, replaced: u64) -> TaskMade {
+        TaskMade { task, replaced, drawn: self.drawn, seconds: self.seconds, notes: self.notes }
+    }
 }
 
 /// Refuses options that tasks cannot have.
