@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from os import PathLike, fsdecode
+from os import PathLike, fsdecode, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from albert_fast import _checks, _native
 from albert_fast._native import Tokenizer, TokenStore
-from albert_fast.errors import AlbertFastError, option_error
+from albert_fast.errors import AlbertFastError, option_error, shown
 from albert_fast.inspection import find_files
 from albert_fast.masking import Masker
 from albert_fast.options import CacheOptions, InstanceOptions, StreamOptions, options_of
-from albert_fast.options.base import documented
-from albert_fast.options.mixtures import by_size
+from albert_fast.options.base import as_number, documented
+from albert_fast.options.mixtures import by_size, refused
 from albert_fast.paths import is_remote
+from albert_fast.text import number
 from albert_fast.tokenizers import match as tokenizer_match
 
 if TYPE_CHECKING:
@@ -249,9 +250,13 @@ def mixed(store: Stores, temperature: float | None) -> tuple[list[TokenStore], l
         raise option_error("store", "a token store, its directory, or several of them", store)
     if not given:
         raise option_error("store", "at least one token store", given)
+    for one in given:
+        if not isinstance(one, TokenStore | str | PathLike):
+            advice = "pass weights in a mapping from stores to weights" if isinstance(one, tuple | list) else ""
+            raise option_error("store", "token stores, or their directories", one, advice)
     weights: list[float] | None = None
     if isinstance(store, Mapping):
-        weights = [_weight(weight) for weight in store.values()]
+        weights = [_weight(one, weight) for one, weight in store.items()]
     if temperature is not None:
         temperature = _checks.number("mixture_temperature", temperature)
         if temperature <= 0:
@@ -278,16 +283,36 @@ def mixed(store: Stores, temperature: float | None) -> tuple[list[TokenStore], l
     return stores, weights
 
 
-def _weight(weight: Any) -> float:
-    """Returns a weight, checked."""
-    checked = _checks.number("weight", weight)
-    if checked <= 0:
-        raise option_error("weight", "a number above 0", weight)
-    return checked
+def _weight(store: Store, weight: Any) -> float:
+    """Returns the weight of a store, checked."""
+    found = as_number(weight)
+    if found is not None and found > 0:
+        return found
+    raise AlbertFastError(refused(_name(store), shown(weight)), kind="option", option="store", value=weight)
 
 
-def _name(store: TokenStore) -> str:
-    return store.address or str(store.path)
+def _name(store: Store) -> str:
+    return store.address or str(store.path) if isinstance(store, TokenStore) else fspath(store)
+
+
+def _too_small(stores: Sequence[TokenStore], weights: Sequence[float], temperature: float | None) -> AlbertFastError:
+    """Returns the error for a weight that is too small for one instance in a period of the mixture.
+
+    `temperature` is that of weights that come from sizes, otherwise None.
+    """
+    weight, store = min(zip(weights, map(_name, stores), strict=True))
+    least = "at least 1/65,536 of the sum of all weights"
+    if temperature is not None:
+        message = (
+            f"mixture_temperature={temperature:g} gives {store} a weight that is too small: it must be {least}; pass a "
+            "larger temperature, or remove the store"
+        )
+        return AlbertFastError(message, kind="option", option="mixture_temperature", value=temperature)
+    message = (
+        f"the weight of {store} must be {least}, got {weight:g} of {sum(weights):g}; pass a larger weight, or remove "
+        "the store"
+    )
+    return AlbertFastError(message, kind="option", option="store", value=weight)
 
 
 @documented(StreamOptions)
@@ -373,9 +398,14 @@ class InstanceStream(BatchSource):
             "random_seed": _checks.seed(seed),
             "shuffle": order,
         }
-        begins = [0] * len(stores) if starts is None else [_checks.integer("starts", one, 0, 2**63) for one in starts]
-        if len(begins) != len(stores):
-            raise option_error("starts", f"a list of {len(stores)} numbers, one for each store", begins)
+        begins = [0] * len(stores)
+        if starts is not None:
+            rule = f"a list of {number(len(stores), 'number')}, one for each store"
+            if isinstance(starts, str | bytes | Mapping) or not isinstance(starts, Iterable):
+                raise option_error("starts", rule, starts)
+            begins = [_checks.integer("starts", one, 0) for one in starts]
+            if len(begins) != len(stores):
+                raise option_error("starts", rule, begins)
         arguments = {
             "stores": stores,
             "weights": weights,
@@ -385,7 +415,13 @@ class InstanceStream(BatchSource):
             "fall": fall,
             "tokenizer": tokenizer,
         }
-        super().__init__(arguments, num_threads)
+        try:
+            super().__init__(arguments, num_threads)
+        except AlbertFastError as error:
+            if error.option != "weights":
+                raise
+            by_sizes = None if isinstance(store, Mapping) else mixture_temperature or 1.0
+            raise _too_small(stores, weights, by_sizes) from None
 
     def _open(self, **arguments: Any) -> _native.Batches:
         return _native.instance_batches(
@@ -418,12 +454,18 @@ class InstanceStream(BatchSource):
         """Returns how many instances of batches `start` to `stop` - 1 are from each store.
 
         For a shard, it counts those of all shards together.
+
+        Raises:
+            AlbertFastError: 64 bits cannot count the instances.
         """
-        start, stop = _checks.integer("start", start, 0), _checks.integer("stop", stop, 0)
         rows = self.batch_size
         for _, count in self._shards:
             rows *= count
-        return self._batches.drawn(start * rows, max(start, stop) * rows)
+        most = (2**64 - 1) // rows
+        for name, value in (("start", start), ("stop", stop)):
+            if _checks.integer(name, value, 0) > most:
+                raise option_error(name, f"at most {most:,}, because 64 bits count the instances", value)
+        return self._batches.drawn(int(start) * rows, max(int(start), int(stop)) * rows)
 
 
 @documented(CacheOptions)

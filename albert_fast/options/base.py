@@ -246,7 +246,9 @@ def as_number(value: Any) -> float | None:
 def _limit(limit: int | float) -> str:  # noqa: PYI041 - they are shown differently
     if isinstance(limit, int) and limit >= 2**31 - 1:
         return f"2**{limit.bit_length()} - 1"
-    return f"{limit:g}" if isinstance(limit, float) else str(limit)
+    if isinstance(limit, float):
+        return f"{limit:g}"
+    return f"{limit:,}" if limit >= 10**6 else str(limit)
 
 
 def flag(name: str) -> str:
@@ -434,7 +436,8 @@ def _parsed(text: str, known: Mapping[str, Option]) -> Any:
         name, equals, value = (word.strip() for word in part.partition("="))
         name = name.replace("-", "_")
         if not (name and equals and value):
-            raise AlbertFastError(f"there must be NAME=VALUE between commas, got {part!r}", kind="option")
+            comma = "; write decimals with a point" if part.strip().isdigit() and found else ""
+            raise AlbertFastError(f"there must be NAME=VALUE between commas, got {part!r}{comma}", kind="option")
         option = known.get(name)
         if option is not None and option.many:
             found.setdefault(name, []).append(value)

@@ -7,17 +7,20 @@ from typing import Any, NamedTuple
 
 from albert_fast.errors import AlbertFastError
 from albert_fast.options.base import REQUIRED, Stage, option
-from albert_fast.options.instances import INSTANCES, MASKS, StreamOptions
-from albert_fast.options.mixtures import Weighted, mixture
+from albert_fast.options.instances import INSTANCES, MASKS, StreamOptions, fractions
+from albert_fast.options.mixtures import Weighted, mixture, real
 
 DATA = "Data"
+
+MOST_STEPS = 10**9
+"""The maximum number of steps of a run. Years on any machine, and 64 bits can count their instances."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Phase(Stage):
     """A phase. What it does not set is as in the rest of the run."""
 
-    steps: int = option(REQUIRED, "Number of steps.", DATA, low=1)
+    steps: int = option(REQUIRED, "Number of steps.", DATA, low=1, high=MOST_STEPS)
     tokens: tuple[str, ...] = option((), "Token stores to train on.", DATA, metavar="STORE[=WEIGHT]", pairs=True)
     mixture_temperature: float | None = option(
         None, "Temperature of the mixture, if its stores have no weights.", DATA, low=0, above=True
@@ -69,7 +72,21 @@ def plans(run: Any) -> list[Plan]:
     if run.mixture_temperature is not None and all(plan.temperature is None for plan in found):
         message = "`mixture_temperature` has no effect without several stores that have no weights; remove it"
         raise AlbertFastError(message, kind="option", option="mixture_temperature", value=run.mixture_temperature)
-    return found
+    if run.tokens and run.phase and all(phase.tokens for phase in run.phase):
+        message = (
+            "`tokens` has no effect, because every phase has its own tokens; remove it, or remove the tokens of a phase"
+        )
+        raise AlbertFastError(message, kind="option", option="tokens", value=run.tokens)
+    return _spelled_alike(found)
+
+
+def _spelled_alike(found: list[Plan]) -> list[Plan]:
+    """Returns the phases with one spelling of each store, the first: `store`, `./store` and a link to it are one."""
+    names: dict[str, str] = {}
+    return [
+        plan._replace(stores=[Weighted(names.setdefault(real(store), store), weight) for store, weight in plan.stores])
+        for plan in found
+    ]
 
 
 def _of_phase(phase: Phase, tokens: tuple[str, ...], temperature: float | None, shared: dict[str, Any]) -> Plan:
@@ -83,7 +100,17 @@ def _of_phase(phase: Phase, tokens: tuple[str, ...], temperature: float | None, 
         own = temperature
     names = ("max_seq_length", "max_predictions_per_seq", "masked_lm_prob")
     chosen = {name: value for name in names if (value := getattr(phase, name)) is not None}
-    return _plan(phase.steps, tokens, own, {**shared, **chosen}, phase.micro_batch_size)
+    instances = {**shared, **chosen}
+    most, length = instances["max_predictions_per_seq"], instances.get("max_seq_length", StreamOptions.max_seq_length)
+    if most is not None and most > length:
+        # The option of the run would change all phases.
+        fitting = max(1, round(fractions(instances["masked_lm_prob"])[0] * length))
+        raise AlbertFastError(
+            f"max_predictions_per_seq must be at most max_seq_length ({length:,}), got {most}; give the phase a "
+            f"max_predictions_per_seq of {fitting:,}",
+            kind="option",
+        )
+    return _plan(phase.steps, tokens, own, instances, phase.micro_batch_size)
 
 
 def _plan(

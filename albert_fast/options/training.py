@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.options.base import REQUIRED, Stage, is_fall, option, options_of
 from albert_fast.options.instances import INSTANCES, MASKS, StreamOptions
-from albert_fast.options.phases import Phase, Plan, plans
+from albert_fast.options.phases import MOST_STEPS, Phase, Plan, plans
 from albert_fast.options.shared import (
     INPUT,
     OUTPUT,
@@ -58,7 +58,7 @@ class TrainingOptions(Stage):
         0.00176, "Peak learning rate, reached at the end of warmup.", TRAINING, metavar="RATE", low=0, above=True
     )
     num_train_steps: int = option(
-        125_000, "Number of steps. The learning rate falls until the last one.", TRAINING, low=1
+        125_000, "Number of steps. The learning rate falls until the last one.", TRAINING, low=1, high=MOST_STEPS
     )
     budget_hours: float | None = option(
         None,
@@ -71,9 +71,11 @@ class TrainingOptions(Stage):
         shown="no budget",
     )
     num_warmup_steps: int = option(
-        3_125, "Number of steps over which the learning rate rises to its peak.", TRAINING, low=0
+        3_125, "Number of steps over which the learning rate rises to its peak.", TRAINING, low=0, high=MOST_STEPS
     )
-    start_warmup_step: int = option(0, "Step at which warmup starts. The learning rate is 0 before.", TRAINING, low=0)
+    start_warmup_step: int = option(
+        0, "Step at which warmup starts. The learning rate is 0 before.", TRAINING, low=0, high=MOST_STEPS
+    )
     learning_rate_schedule: LearningRateSchedule = option(
         "polynomial",
         "How the learning rate falls after warmup. polynomial is the schedule of google-research/ALBERT. wsd "
@@ -246,7 +248,7 @@ def check_warmup(options: Any, num_train_steps: int) -> None:
         total -= decay_steps(options, num_train_steps)
         rule = "at most {left}, so that warmup ends before the decay, which begins at step {total}"
     if end > total:
-        rule = rule.format(left=total - options.start_warmup_step, total=total)
+        rule = rule.format(left=f"{total - options.start_warmup_step:,}", total=f"{total:,}")
         raise option_error("num_warmup_steps", rule, options.num_warmup_steps)
 
 
@@ -403,6 +405,9 @@ class Pretrain(
             raise option_error("masked_lm_prob", "one number with budget_hours", self.masked_lm_prob, advice)
         if self.phase and self.budget_hours is not None:
             message = "phases need the number of steps from the start; pass `num_train_steps` instead of `budget_hours`"
+            raise AlbertFastError(message, kind="option", option="phase")
+        if self.phase_steps is not None and self.phase_steps > MOST_STEPS:
+            message = f"the phases must have at most {MOST_STEPS:,} steps together, got {self.phase_steps:,}"
             raise AlbertFastError(message, kind="option", option="phase")
         if self.phase and self.records:
             message = "`phase` needs `tokens`: the instances of records cannot change"

@@ -65,7 +65,7 @@ def test_usage_errors_are_one_line_and_exit_2(
         ("demo out more", "unknown arguments out more (see `albert-fast demo --help`)"),
         (
             "train-tokenizer a.txt --output-dir out --vocab-size many",
-            "--vocab-size must be a whole number from 16 to 1000000, got 'many'",
+            "--vocab-size must be a whole number from 16 to 1,000,000, got 'many'",
         ),
         (
             "train-tokenizer a.txt --output-dir out --shrinking-factor 1,5",

@@ -36,6 +36,14 @@ def test_a_weight_follows_the_last_equals_sign(tmp_path: Path) -> None:
     assert weighted(f"{year}=2") == (str(year), 2)
 
 
+def test_spellings_of_a_store_are_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").mkdir()
+    Path("link").symlink_to("a")
+    found = plans(tokens=("./a", "b"), phase=("steps=1", "steps=1,tokens=link", "steps=1,tokens=b/../a/=2,tokens=b=1"))
+    assert [[store for store, _ in plan.stores] for plan in found] == [["./a", "b"], ["./a"], ["./a", "b"]]
+
+
 def test_spellings_of_a_phase_are_alike() -> None:
     wanted = plans(tokens="a", phase=("steps=3,max_seq_length=128", {"steps": 4, "tokens": {"b": 1, "c": 2.5}}))
     for phase in (
@@ -84,7 +92,50 @@ def test_weights_of_sizes() -> None:
         ),
         (["--tokens", "a=0.7", "--tokens", "b=0"], "the weight of b must be a number above 0, got 0"),
         (["--tokens", "a=0", "--tokens", "b=0"], "the weight of a must be a number above 0, got 0"),
-        (["--tokens", "a=0.7", "--tokens", "b=-1"], "the weight of b must be a number above 0, got -1"),
+        (["--tokens", "a=0.7", "--tokens", "b=-1"], "the weight of b must be a number above 0, got -1; pass a number"),
+        (["--tokens", "a=0.7", "--tokens", "b=inf"], "the weight of b must be a number above 0, got inf; pass a numb"),
+        (["--tokens", "a=70%", "--tokens", "b=30%"], "the weight of a must be a number, got 70%; pass a=0.7"),
+        (["--tokens", "a=0,7", "--tokens", "b=0,3"], "the weight of a must be a number, got 0,7; pass a=0.7"),
+        (
+            ["--phase", "steps=3,tokens=a=0,7,tokens=b=0,3"],
+            "in phase 1, there must be NAME=VALUE between commas, got '7'; write decimals with a point",
+        ),
+        (
+            ["--tokens", "a", "--num-train-steps", str(10**15)],
+            "--num-train-steps must be a whole number from 1 to 1,000,000,000, got 1000000000000000",
+        ),
+        (
+            ["--tokens", "a", "--num-train-steps", str(2**63)],
+            "--num-train-steps must be a whole number from 1 to 1,000,000,000, got 9223372036854775808",
+        ),
+        (
+            ["--tokens", "a", "--num-warmup-steps", str(10**15)],
+            "--num-warmup-steps must be a whole number from 0 to 1,000,000,000, got 1000000000000000",
+        ),
+        (
+            ["--tokens", "a", "--phase", f"steps={10**15}"],
+            "in phase 1, steps must be a whole number from 1 to 1,000,000,000, got 1000000000000000",
+        ),
+        (
+            ["--tokens", "a", "--phase", f"steps={10**9}", "--phase", "steps=1"],
+            "the phases must have at most 1,000,000,000 steps together, got 1,000,000,001",
+        ),
+        (
+            ["--tokens", "a", "--num-train-steps", "2000"],
+            "--num-warmup-steps must be at most 2,000, so that warmup ends within --num-train-steps (2,000), got 3125",
+        ),
+        (
+            ["--tokens", "typo", "--phase", "steps=3,tokens=a", "--phase", "steps=3,tokens=b"],
+            "--tokens has no effect, because every phase has its own tokens; remove it",
+        ),
+        (
+            ["--tokens", "a", "--phase", "steps=3", "--phase", "steps=3,max_predictions_per_seq=600"],
+            "in phase 2, max_predictions_per_seq must be at most max_seq_length (512), got 600; give the phase a",
+        ),
+        (
+            ["--tokens", "a", "--max-predictions-per-seq", "77", "--phase", "steps=3,max_seq_length=64"],
+            "in phase 1, max_predictions_per_seq must be at most max_seq_length (64), got 77; give the phase a",
+        ),
         (
             ["--tokens", "a=1", "--tokens", "./a=2"],
             "the store ./a is given twice; remove one, or pass one with the sum",
@@ -106,7 +157,10 @@ def test_weights_of_sizes() -> None:
         (["--phase", "steps=3"], "in phase 1, there must be tokens, because the run has no --tokens"),
         (["--tokens", "a", "--phase", "stepz=3"], "in phase 1, there is no stepz; did you mean steps?"),
         (["--tokens", "a", "--phase", "steps=3", "--phase", "tokens=b"], "in phase 2, steps is missing"),
-        (["--tokens", "a", "--phase", "steps=0"], "in phase 1, steps must be a whole number of at least 1, got 0"),
+        (
+            ["--tokens", "a", "--phase", "steps=0"],
+            "in phase 1, steps must be a whole number from 1 to 1,000,000,000, g",
+        ),
         (["--tokens", "a", "--phase", "steps=1,steps=2"], "in phase 1, steps is given twice; remove one"),
         (["--tokens", "a", "--phase", "steps"], "in phase 1, there must be NAME=VALUE between commas, got 'steps'"),
         (

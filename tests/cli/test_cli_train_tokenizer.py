@@ -181,7 +181,7 @@ def test_lines_left_out_are_counted(command: Command, text: Path) -> None:
         ({"user_defined_symbols": ("a", "a")}, "`user_defined_symbols`: 'a' is given twice"),
         ({"user_defined_symbols": ("[CLS]",)}, r"`user_defined_symbols`: '\[CLS\]' is already a special token"),
         ({"user_defined_symbols": ("",)}, "user_defined_symbols must be one line of text each, got ''; drop"),
-        ({"vocab_size": 13}, "vocab_size must be a whole number from 16 to 1000000, got 13"),
+        ({"vocab_size": 13}, "vocab_size must be a whole number from 16 to 1,000,000, got 13"),
         (
             {"vocab_size": 16, "user_defined_symbols": tuple("abcdefghijkl")},
             "vocab_size must be larger than 17, the number of special tokens and user-defined symbols, got 16",

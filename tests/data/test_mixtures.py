@@ -185,19 +185,43 @@ def test_what_does_not_fit_is_refused(stores: dict[str, TokenStore]) -> None:
         ({"a"}, {}, "store must be a token store, its directory, or several of them, got {'a'}"),
         ([a, a], {}, f"{a.path} is given twice; remove one of them"),
         ([a, twice], {}, f"{a.path} is given twice; remove one of them"),
-        ({a: 1, b: 0}, {}, "weight must be a number above 0, got 0"),
-        ({a: 1, b: -2}, {}, "weight must be a number above 0, got -2"),
-        ({a: 1, b: "x"}, {}, "weight must be a number, got 'x'"),
-        ({a: 1, b: 1e-9}, {}, "weights must be at least 1/65536 of their sum each, got 0.000000001"),
+        (["a", 3], {}, "store must be token stores, or their directories, got 3"),
+        ([(a, 0.7), (b, 0.3)], {}, "store must be token stores, or their directories, got (TokenStore("),
+        ([("a", 0.7)], {}, "store must be token stores, or their directories, got ('a', 0.7); pass weights in a mapp"),
+        ({a: 1, 3: 1}, {}, "store must be token stores, or their directories, got 3"),
+        ({a: 1, b: 0}, {}, f"the weight of {b.path} must be a number above 0, got 0; to draw nothing from {b.path}, r"),
+        ({a: 1, b: -2}, {}, f"the weight of {b.path} must be a number above 0, got -2; pass a number such as 0.3"),
+        ({a: 1, b: "x"}, {}, f"the weight of {b.path} must be a number above 0, got 'x'; pass a number such as 0.3"),
+        ({a: 1, b: 1e-9}, {}, f"the weight of {b.path} must be at least 1/65,536 of the sum of all weights, got 1e-09"),
+        ([a, b], {"mixture_temperature": 1e-3}, f"mixture_temperature=0.001 gives {b.path} a weight that is too small"),
         ([a, other], {}, f"{other.path} and {a.path} were made with different tokenizers"),
         ([a, short], {}, f"{short.path}: no instances: each of the store's 2 documents has"),
         ([a], {"mixture_temperature": 2}, "`mixture_temperature` has no effect without several stores"),
         ({a: 1, b: 1}, {"mixture_temperature": 2}, "`mixture_temperature` has no effect without several stores"),
         ([a, b], {"mixture_temperature": 0}, "mixture_temperature must be a number above 0, got 0"),
         ([a, b], {"starts": [1]}, "starts must be a list of 2 numbers, one for each store, got [1]"),
-        ([a, b], {"starts": [1, -1]}, "starts must be a whole number"),
+        ([a, b], {"starts": 5}, "starts must be a list of 2 numbers, one for each store, got 5"),
+        ([a, b], {"starts": "12"}, "starts must be a list of 2 numbers, one for each store, got '12'"),
+        ([a, b], {"starts": [1, -1]}, "starts must be a whole number from 0 to 2**63 - 1, got -1"),
+        ([a, b], {"starts": [1, 2**63]}, "starts must be a whole number from 0 to 2**63 - 1, got 9223372036854775808"),
     )
     for given, options, told in cases:
         with pytest.raises(AlbertFastError) as caught:
             InstanceStream(given, 10, 32, **options)
         assert str(caught.value).startswith(told)
+
+
+def test_64_bits_count_what_was_drawn(stores: dict[str, TokenStore]) -> None:
+    mixed = stream(stores)
+    most = (2**64 - 1) // 10
+    assert sum(mixed.drawn(most)) == 10 * most
+    for given, told in (
+        ([most + 1], f"stop must be at most {most:,}, because 64 bits count the instances, got {most + 1}"),
+        ([3, most + 1], f"start must be at most {most:,}, because 64 bits count the instances, got {most + 1}"),
+        ([2**63], "stop must be a whole number from 0 to 2**63 - 1, got 9223372036854775808"),
+    ):
+        with pytest.raises(AlbertFastError) as caught:
+            mixed.drawn(*given)
+        assert str(caught.value) == told
+    with pytest.raises(AlbertFastError, match=r"^stop must be at most"):
+        mixed.shard(0, 2).drawn(most // 2 + 1)
