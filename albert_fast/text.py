@@ -32,6 +32,13 @@ def number(count: int, one: str, several: str = "") -> str:
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
+def epochs(count: float) -> str:
+    """Returns a number of epochs: "1,234.5 epochs", "1.0 epochs", "0.064 epochs", "less than 0.001 epochs"."""
+    if count < 0.001:
+        return "less than 0.001 epochs"
+    return f"{count:,.1f} epochs" if count >= 0.1 else f"{count:.2g} epochs"
+
+
 def duration(seconds: float) -> str:
     """Returns `seconds` as "45s", "3m 05s", "2h 07m", "3 days 4h", "45 days" or "59 years"."""
     whole = max(0, round(seconds))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from albert_fast.cli.progress import IN_PARTS, Progress, plain_line
-from albert_fast.text import duration, quantity
+from albert_fast.text import duration, epochs, quantity
 
 
 @pytest.mark.parametrize(
@@ -154,3 +154,16 @@ def test_a_stage_of_many_parts_is_done_at_its_end(
 def test_stages_in_parts_have_the_names_that_the_core_reports() -> None:
     core = Path(__file__).parents[2] / "rust/core/src/tokens/training/seeds.rs"
     assert {name for name in IN_PARTS if f'name: "{name}"' in core.read_text()} == IN_PARTS != set()
+
+
+def test_epochs() -> None:
+    found = [epochs(count) for count in (12345.67, 1.0, 0.5, 0.064, 0.0041, 0.0001, 0.0)]
+    assert found == [
+        "12,345.7 epochs",
+        "1.0 epochs",
+        "0.5 epochs",
+        "0.064 epochs",
+        "0.0041 epochs",
+        "less than 0.001 epochs",
+        "less than 0.001 epochs",
+    ]

@@ -91,7 +91,13 @@ def test_the_workers_of_a_cluster_have_the_rows_of_one(material: Material, other
 
 
 def facts(given: Data) -> dict[str, Any]:
-    return {"model": {}, "options": {}, "data": given.identity, "tokenizer": {}}
+    return {
+        "model": {},
+        "options": {},
+        "data": given.identity,
+        "tokenizer": {},
+        resume.STORES: phases.digests(given.phases),
+    }
 
 
 def test_what_must_be_the_same_to_resume(material: Material, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,29 +111,132 @@ def test_what_must_be_the_same_to_resume(material: Material, other: str, monkeyp
     resume.check_facts(Path("run"), phased, facts(opened(**again)), 3)  # as fast as the user likes
     for before, now, told in (
         (known, {**known, "phase": ()}, "started with phases, not without them; pass the same `phase` to resume"),
-        (mixed, known, "started without phases, not with them; pass the same `phase`"),
+        (mixed, known, "started without phases, not with them; remove `phase` to resume, or pass overwrite=True"),
         (known, {**known, "phase": known["phase"][:2]}, "started with 3 phases, not 2; pass the same `phase`"),
         (
             known,
             {**known, "phase": ("steps=6,masked_lm_prob=0.4:0.2", *known["phase"][1:])},
-            "started with steps 5 in phase 1, not 6; pass the same `phase`",
+            (
+                "started with steps 5 in phase 1, not 6; pass the same `phase` to resume. For more steps, pass "
+                "init_checkpoint='run' and another `output_dir`: the learning rate falls until step 15. Pass overwrite"
+            ),
+        ),
+        (
+            known,
+            {**known, "phase": ("steps=4,masked_lm_prob=0.4:0.2", *known["phase"][1:])},
+            "started with steps 5 in phase 1, not 4; pass the same `phase` to resume, overwrite=True to start over",
+        ),
+        (
+            known,
+            {**known, "phase": (*known["phase"], "steps=3")},
+            "started with 3 phases, not 4; pass the same `phase` to resume. For more steps, pass init_checkpoint='run'",
+        ),
+        ({**known, "ngram": 2}, known, "started with ngram=2, not 3; pass 2 to resume, overwrite=True to start over"),
+        (
+            {**known, "max_predictions_per_seq": 4},
+            known,
+            "started with max_predictions_per_seq 4 in phase 1, not without it; pass the same `phase` to resume",
+        ),
+        (
+            known,
+            {**known, "tokens": known["tokens"][::-1]},
+            (
+                f"started with the stores in the order {store}, {other}, not {other}, {store} in phase 1; pass `tokens` in "
+                "the first order there to resume, overwrite=True"
+            ),
+        ),
+        (
+            known,
+            {**known, "phase": (known["phase"][0], {"steps": 4, "tokens": store}, known["phase"][2])},
+            f"started with {other}, not {store} in phase 2; pass the same `tokens` there to resume",
         ),
         (
             known,
             {**known, "phase": ("steps=5,masked_lm_prob=0.4", *known["phase"][1:])},
             "started with masked_lm_prob 0.4:0.2 in phase 1, not 0.4;",
         ),
-        (known, {**known, "tokens": (f"{store}=2", f"{other}=1")}, "started with other stores or weights in phase 1;"),
+        (
+            known,
+            {**known, "tokens": (f"{store}=2", f"{other}=1")},
+            (
+                f"started with 75% from {store} and 25% from {other}, not 66.667% from {store} and 33.333% from {other} in "
+                "phase 1; pass the same `tokens` with the same weights there to resume"
+            ),
+        ),
         (
             mixed,
             {"tokens": (f"{store}=2", f"{other}=1")},
-            "started with other weights; pass the same `tokens` with the",
+            (
+                f"started with 75% from {store} and 25% from {other}, not 66.667% from {store} and 33.333% from {other}; "
+                "pass the same `tokens` with the same weights to resume, overwrite=True"
+            ),
         ),
-        (mixed, {"tokens": store}, "started with other data; pass the same `tokens`"),
+        (
+            mixed,
+            {"tokens": (f"{other}=1", f"{store}=3")},
+            (
+                f"started with the stores in the order {store}, {other}, not {other}, {store}; pass `tokens` in the first "
+                "order to resume, overwrite=True to start over, or another `output_dir`"
+            ),
+        ),
+        (
+            mixed,
+            {"tokens": (f"{other}=3", f"{store}=1")},
+            f"started with 75% from {store} and 25% from {other}, not 25% from {store} and 75% from {other}; pass the",
+        ),
+        (mixed, {"tokens": store}, f"started with {store} and {other}, not {store}; pass the same `tokens` to resume"),
     ):
         with pytest.raises(AlbertFastError) as caught:
             resume.check_facts(Path("run"), facts(opened(**before)), facts(opened(**now)), 3)
         assert str(caught.value).startswith(f"run: {told}")
+    # Checkpoints of earlier versions do not say what their stores are called.
+    older = {**facts(opened(**mixed)), resume.STORES: {}}
+    with pytest.raises(AlbertFastError, match=r"^run: started with other data; pass the same `tokens` or `records`"):
+        resume.check_facts(Path("run"), older, facts(opened(tokens=store)), 3)
+    changed = {**facts(opened(tokens=store)), resume.STORES: {}}
+    changed[resume.STORES] = {changed["data"]["digest"]: other}
+    with pytest.raises(AlbertFastError, match=r"^run: started with other text in .*; pass the same `tokens` to resume"):
+        resume.check_facts(Path("run"), facts(opened(tokens=other)), changed, 3)
+
+
+def test_more_steps_in_a_phase(material: Material, other: str) -> None:
+    """The number of steps follows from the phases, and the user has not passed it."""
+    known = two(material.store, other)
+    before, now = facts(opened(**known)), facts(opened(**{**known, "phase": ("steps=6", *known["phase"][1:])}))
+    before["options"], now["options"] = {"num_train_steps": 15}, {"num_train_steps": 16}
+    for one in (before, now):
+        one["options"] = resume._complete(one["options"])
+    with pytest.raises(AlbertFastError) as caught:
+        resume.check_facts(Path("run"), before, now, 3)
+    assert str(caught.value).startswith("run: started with steps 5 in phase 1, not 6; pass the same `phase` to resume.")
+    assert "--num-train-steps" not in str(caught.value)
+    assert "num_train_steps" not in str(caught.value)
+
+
+def test_lines_and_figures_of_phases(material: Material, other: str) -> None:
+    store = str(material.store)
+    found = opened(**two(material.store, other))
+    steps = phases.Steps(found.phases, 15)
+    assert phases.lines(steps, 1)[0] == (
+        f"phase 1, steps 1 to 5: up to 32 tokens, 40% to 20% of them masked, 75% from {store} (30 instances), 25% from "
+        f"{other} (10 instances)"
+    )
+    # One phase is a phase too.
+    one = phases.Steps(opened(tokens=store, phase="steps=1").phases, 1)
+    assert phases.lines(one, 1) == [
+        f"phase 1, step 1: up to 32 tokens, 15% of them masked, all from {store} (8 instances)"
+    ]
+    assert phases.described(one, 1) == {
+        "phase 1": {"steps": 1, "max_seq_length": 32, "masked_lm_prob": 0.15, store: "100%, 8 instances"}
+    }
+    assert phases.lines(phases.Steps(opened(tokens=store).phases, 12), 1) == []
+    assert phases.described(phases.Steps(opened(tokens=store).phases, 12), 1) == {}
+    # While the number of steps is open, nobody knows how many instances there will be.
+    mixed = phases.Steps(opened(tokens=(f"{store}=3", f"{other}=1")).phases, 12)
+    assert phases.lines(mixed, 1, pending=True) == [f"mixture: 75% from {store}, 25% from {other}"]
+    open_ended = phases.described(mixed, 1, pending=True)["mixture"]
+    assert (open_ended["steps"], open_ended[store]) == (None, "75%")
+    assert phases.described(mixed, 1)["mixture"][store] == "75%, 72 instances"
 
 
 def test_what_does_not_fit_is_refused(material: Material, other: str) -> None:
@@ -143,7 +252,9 @@ def test_what_does_not_fit_is_refused(material: Material, other: str) -> None:
         opened(
             tokens=str(material.store), phase=("steps=5", {"steps": 5, "tokens": {other: 1e-9, str(material.store): 1}})
         )
-    assert str(caught.value).startswith("in phase 2, weights must be at least 1/65536 of their sum each")
+    assert str(caught.value).startswith(
+        f"in phase 2, the weight of {other} must be at least 1/65,536 of the sum of all weights, got 1e-09 of 1; pass"
+    )
 
 
 def test_the_report_counts_what_was_drawn() -> None:

@@ -501,7 +501,7 @@ class Meter:
         found: dict[str, Any] = {}
         if (fraction := plan.masked(last)) is not None:
             found["masked_lm_prob"] = fraction
-        if len(plan.phases) > 1:
+        if plan.divided:
             number = plan.number(last)
             found |= {"phase": number + 1, "max_seq_length": plan.phases[number].source.max_seq_length}
         if drawn := plan.drawn(first, last + 1, self.run.hardware.workers):

@@ -19,6 +19,7 @@ from albert_fast import AlbertFastError, InstanceStream, TokenStore
 from albert_fast.options.base import is_fall
 from albert_fast.options.instances import fraction_at
 from albert_fast.paths import as_path, is_remote
+from albert_fast.text import number as number_of
 from albert_fast.tokenizers import match as tokenizer_match
 from trainer.errors import TrainerError
 
@@ -109,6 +110,11 @@ class Steps(NamedTuple):
         return found
 
     @property
+    def divided(self) -> bool:
+        """Whether the user gave phases, be it only one."""
+        return self.phases[0].steps is not None
+
+    @property
     def borders(self) -> frozenset[int]:
         """The numbers of steps after which a phase ends, and another one begins."""
         return frozenset(phase.first for phase in self.phases if phase.first)
@@ -169,7 +175,7 @@ def open_phases(
         keys = [(store.digest, plan.instances.max_seq_length) for store in opened]
         steps = num_steps if plan.steps is None else plan.steps
         instances = {**plan.instances.as_dict(), **order}
-        with _in_phase(len(phases) + 1 if len(plans) > 1 else None):
+        with in_phase(None if plan.steps is None else len(phases) + 1):
             source = InstanceStream(
                 dict(zip(opened, weights, strict=True)) if weights else opened,
                 batch_size,
@@ -205,7 +211,7 @@ def _identity(source: InstanceStream, instances: Mapping[str, Any]) -> dict[str,
 
 
 @contextlib.contextmanager
-def _in_phase(number: int | None) -> Iterator[None]:
+def in_phase(number: int | None) -> Iterator[None]:
     """Let errors begin with the number of the phase, unless it is None."""
     try:
         yield
@@ -214,6 +220,16 @@ def _in_phase(number: int | None) -> Iterator[None]:
             raise
         message = f"in phase {number}, {error}"
         raise AlbertFastError(message, kind=error.kind, path=error.path, option="phase") from None
+
+
+def digests(phases: Sequence[Phase]) -> dict[str, str]:
+    """Return what the stores of all phases are called, by their digests."""
+    return {
+        store.digest: name
+        for phase in phases
+        if isinstance(phase.source, InstanceStream)
+        for name, store in zip(phase.names, phase.source.stores, strict=True)
+    }
 
 
 def check_steps(plans: Sequence[Plan], num_steps: int) -> None:
@@ -262,49 +278,61 @@ def batches(steps: Steps, start: int, part: Callable[[BatchSource], BatchSource]
                 yield index, batch
 
 
-def described(steps: Steps, workers: int) -> dict[str, Any]:
-    """Return what run.json says about stores and phases. It is empty for one phase with one store."""
-    names = dict.fromkeys(name for phase in steps.phases for name in phase.names)
-    if len(names) < 2 and len(steps.phases) == 1:
+def described(steps: Steps, workers: int, *, pending: bool = False) -> dict[str, Any]:
+    """Return what run.json says about stores and phases. It is empty for a run without phases on one store.
+
+    Args:
+        steps: the phases.
+        workers: the number of workers.
+        pending: whether the number of steps will be decided later.
+    """
+    if not steps.divided and len(steps.phases[0].names) < 2:
         return {}
     found: dict[str, Any] = {}
     for number, phase in enumerate(steps.phases, 1):
         end = phase.end(steps.total)
         drawn = phase.drawn(phase.first, end, workers)
         one: dict[str, Any] = {
-            "steps": end - phase.first,
+            "steps": None if pending else end - phase.first,
             "max_seq_length": phase.source.max_seq_length,
             "masked_lm_prob": phase.masked,
         }
         for name, fraction in phase.fractions().items():
-            one[name] = f"{100 * fraction:.4g}%, {drawn[name]:,} instances"
-        found[f"phase {number}" if len(steps.phases) > 1 else "mixture"] = one
+            one[name] = f"{100 * fraction:.4g}%" + ("" if pending else f", {_instances(drawn[name])}")
+        found[f"phase {number}" if steps.divided else "mixture"] = one
     return found
 
 
-def lines(steps: Steps, workers: int) -> list[str]:
+def lines(steps: Steps, workers: int, *, pending: bool = False) -> list[str]:
     """Return a line for each phase that says what it is trained on; one line for a mixture without phases.
 
-    There is none for one phase with one store.
+    There is none for a run without phases on one store.
+
+    Args:
+        steps: the phases.
+        workers: the number of workers.
+        pending: whether the number of steps will be decided later.
     """
+    if not steps.divided and len(steps.phases[0].names) < 2:
+        return []
     found = []
     for number, phase in enumerate(steps.phases, 1):
-        if len(steps.phases) == 1 and len(phase.names) < 2:
-            return []
         end = phase.end(steps.total)
-        assert isinstance(phase.source, InstanceStream)
         drawn = phase.drawn(phase.first, end, workers)
         shares = phase.fractions()
-        parts = [f"{100 * shares[name]:.3g}% from {name} ({drawn[name]:,} instances)" for name in phase.names]
-        what = (
-            ", ".join(parts) if len(parts) > 1 else f"all from {phase.names[0]} ({drawn[phase.names[0]]:,} instances)"
-        )
-        if len(steps.phases) == 1:
+        counts = {name: "" if pending else f" ({_instances(drawn[name])})" for name in phase.names}
+        parts = [f"{100 * shares[name]:.3g}% from {name}{counts[name]}" for name in phase.names]
+        what = ", ".join(parts) if len(parts) > 1 else f"all from {phase.names[0]}{counts[phase.names[0]]}"
+        if not steps.divided:
             found.append(f"mixture: {what}")
-        else:
-            masked = str(phase.masked).replace(":", " to ")
-            found.append(
-                f"phase {number}, steps {phase.first + 1:,} to {end:,}: up to {phase.source.max_seq_length} tokens, "
-                f"{masked} of them masked, {what}"
-            )
+            continue
+        which = f"steps {phase.first + 1:,} to {end:,}" if end - phase.first > 1 else f"step {end:,}"
+        masked = " to ".join(f"{100 * float(part):.4g}%" for part in str(phase.masked).split(":"))
+        found.append(
+            f"phase {number}, {which}: up to {phase.source.max_seq_length} tokens, {masked} of them masked, {what}"
+        )
     return found
+
+
+def _instances(count: int) -> str:
+    return number_of(count, "instance")

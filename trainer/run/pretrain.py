@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tensorflow as tf
 
 from albert_fast.files import locked, write_atomic
-from albert_fast.text import number, quantity
+from albert_fast.text import epochs, number, quantity
 from trainer import folder as run_folder
 from trainer.errors import TrainerError, reason
 from trainer.exchange import initial
@@ -185,7 +185,7 @@ def pretrain(job: Job, hardware: Hardware, warn: Callable[[str], None]) -> Outco
                 gauge=lambda: allocated(hardware) | gauge.take(),
                 samples=_samples(job, hardware, replicas, warn),
             )
-            described = _describe(job, hardware, each, expected, run) if hardware.chief else {}
+            described = _describe(job, hardware, each, expected, run, pending=pending) if hardware.chief else {}
             if pending and hardware.chief:
                 decision = budget.recorded(job.directory, job.options)
             if decision is not None:
@@ -323,8 +323,12 @@ def _decided(
     if decision is not None:
         facts[budget.FACT] = described[budget.FACT] = decision._asdict()
         described["steps"] = {"total": steps}
+        plan = phases.Steps(run.phases, steps)
+        described["data"] |= phases.described(plan, hardware.workers)
         _write_run(job, hardware, described, Outcome(budget.end_of_warmup(job.options), False, None))
         run.listener.say(decision.words())
+        for line in phases.lines(plan, hardware.workers):
+            run.listener.say(line)
         run.listener.planned(steps)
     options = dataclasses.replace(job.options, num_train_steps=steps)
     return run._replace(options=options, schedule=_schedule(options, steps), facts=facts)
@@ -391,14 +395,15 @@ def _announce(
             f"the end of warmup, after step {options.num_train_steps:,}"
         )
     elif len(sources) == 1:
-        planned += f", or {options.num_train_steps * options.batch_size / len(sources[0]):,.1f} epochs"
+        count_of = epochs(options.num_train_steps * options.batch_size / len(sources[0]))
+        planned += f", or {count_of}" + (" of all stores together" if len(plan.phases[0].names) > 1 else "")
     longest = max(source.max_seq_length for source in sources)
     of = f"{len(sources[0]):,} instances" if len(sources) == 1 else "instances"
     listener.say(
         f"training ALBERT {job.name} ({memory.parameters(job.config):,} parameters) on {of} of up to {longest} tokens "
         f"from {job.training.path}: {planned}"
     )
-    for line in phases.lines(plan, hardware.workers):
+    for line in phases.lines(plan, hardware.workers, pending=pending):
         listener.say(line)
     # A run that resumes cannot change them, and other weights to start from want a lower rate.
     misfit = expectation.rate_line(options.optimizer, options.batch_size, options.learning_rate)
@@ -411,7 +416,7 @@ def _announce(
     listener.say(f"{device}: a step needs about {quantity(needed, 'bytes')}{room}{each}")
     for index, (one, found) in enumerate(zip(resolved, expected, strict=True), 1):
         line = expectation.padding_line(found, one.widths, len(hardware.devices))
-        listener.say(f"phase {index}: {line}" if len(resolved) > 1 else line)
+        listener.say(f"phase {index}: {line}" if plan.divided else line)
     work = options.batch_size * sum(
         found.operations * max(0, phase.end(plan.total) - max(start, phase.first))
         for found, phase in zip(expected, plan.phases, strict=True)
@@ -445,6 +450,8 @@ def _describe(
     resolved: Sequence[Resolved],
     expected: Sequence[expectation.Expectation],
     run: Run,
+    *,
+    pending: bool,
 ) -> dict[str, Any]:
     """Return the content of run.json, except for the progress of the run."""
     longest = max((phase.source for phase in run.phases), key=lambda source: source.max_seq_length)
@@ -452,7 +459,7 @@ def _describe(
     held_out = None if job.held_out is None else job.held_out.source
     # Of phases, the first one is shown, as in the figures of micro-batches below.
     figures = {**job.training.figures, **data.sample(job.training.source, held_out)}
-    figures |= phases.described(run.plan, hardware.workers)
+    figures |= phases.described(run.plan, hardware.workers, pending=pending)
     if job.held_out is not None:
         figures |= {"eval_records": job.held_out.path, "eval_instances": len(job.held_out.source)}
     return {

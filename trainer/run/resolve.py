@@ -12,6 +12,7 @@ from trainer.model import flops
 from trainer.options import CHANGES_THE_ROUNDING, Options
 from trainer.run import data, memory, packing
 from trainer.run.packing import Width
+from trainer.run.phases import in_phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,11 +77,13 @@ def resolve_phases(
     found = []
     earlier = [before, *before.get(LATER, [])]
     for number, phase in enumerate(phases):
-        chosen = options
-        if phase.micro_batch_size is not None:
+        chosen, own = options, phase.micro_batch_size is not None
+        if own:
             chosen = dataclasses.replace(options, micro_batch_size=phase.micro_batch_size)
         then = earlier[number] if number < len(earlier) else {}
-        found.append(resolve(config, chosen, phase.source, hardware, then, once))
+        # What a phase has not set itself is the same in all phases, and so are its errors.
+        with in_phase(number + 1 if own else None):
+            found.append(resolve(config, chosen, phase.source, hardware, then, once, own=own))
     return tuple(found)
 
 
@@ -97,6 +100,8 @@ def resolve(
     hardware: Hardware,
     before: Mapping[str, Any],
     warn: Callable[[str], None],
+    *,
+    own: bool = False,
 ) -> Resolved:
     """Resolve the options that depend on the device. A run that resumes keeps them unless they are given.
 
@@ -107,6 +112,7 @@ def resolve(
         hardware: the devices.
         before: what was resolved at an earlier start, as `Resolved._asdict`.
         warn: called with a line of warning.
+        own: whether `micro_batch_size` is that of a phase.
 
     Raises:
         AlbertFastError: the batch is not a multiple of micro-batch and devices, or a device has too little memory.
@@ -145,6 +151,11 @@ def resolve(
         if rows % micro or (room is not None and needed > room):
             micro = best
     elif rows % micro:
+        if own:
+            share = "the instances of a device in a step" if hardware.replicas > 1 else "the batch size"
+            best = next(size for size in range(min(micro, rows), 0, -1) if rows % size == 0)
+            rule = f"a divisor of {share} ({rows:,})"
+            raise option_error("micro_batch_size", rule, micro, f"give the phase a micro_batch_size of {best:,}")
         times = f" times the number of devices ({hardware.replicas})" if hardware.replicas > 1 else ""
         raise option_error("batch_size", f"a multiple of micro_batch_size ({micro}){times}", options.batch_size)
     needed = memory.estimate(config, micro, *shape, **memory_options(options, hardware))
@@ -158,7 +169,8 @@ def resolve(
                 f"{what}; use a smaller model or shorter instances, or pass micro_batch_size={micro} to try anyway"
             )
         # Only a warning: it is an estimate, and the user chose the value.
-        warn(f"{what}; pass micro_batch_size={best}, which fits" if best < micro else what)
+        less = f"give the phase a micro_batch_size of {best:,}" if own else f"pass micro_batch_size={best}"
+        warn(f"{what}; {less}, which fits" if best < micro else what)
     widths = _widths(config, options, source, hardware, micro, before)
     resolved = Resolved(
         micro,

@@ -10,12 +10,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from albert_fast.options.base import is_fall, options_of
+from albert_fast.options.phases import Phase
 from albert_fast.options.training import TrainingOptions, decay_steps
 from albert_fast.paths import is_remote
 from albert_fast.text import number
 from albert_fast.tokenizers import match as tokenizer_match
 from trainer.errors import TrainerError
 from trainer.options import CHANGES_THE_RESULT
+from trainer.run.phases import digests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 OTHERWISE = "overwrite=True to start over, or another `output_dir`"
 """What else to pass if a run cannot resume."""
+
+STORES = "stores"
+"""What the stores are called, by their digests. It only explains a difference, and may differ itself."""
 
 FOUND = frozenset({"kind", "digest", "names", "instances", "max_predictions"})
 """Properties that identify data and that no option sets."""
@@ -47,6 +52,7 @@ def facts(config: ModelConfig, options: Options, training: Data, init_checkpoint
         "options": {name: given[name] for name in CHANGES_THE_RESULT},
         "init_checkpoint": None if init_checkpoint is None else str(init_checkpoint),
         "tokenizer": dict(training.tokenizer),
+        STORES: digests(training.phases),
     }
 
 
@@ -71,19 +77,26 @@ def check_facts(run: Path, before: Mapping[str, Any], now: Mapping[str, Any], st
     _check_vocabulary(run, before, now)
     before = {**before, "options": _complete(before.get("options", {}))}
     decided = _decay_begins(before, now)
+    names = {**before.get(STORES, {}), **now.get(STORES, {})}
     # The data come last, because a different seed already changes the number of instances.
-    for part, explain in (("model", _model), ("options", _option), ("data", _data)):
+    for part in ("model", "options", "data"):
         then_all, now_all = before.get(part, {}), now[part]
         # Without phases, what is in each of them is beside them.
         first = ["phases"] if "phases" in then_all or "phases" in now_all else []
         for name in dict.fromkeys([*first, *then_all, *now_all]):
             if then_all.get(name) == now_all.get(name):
                 continue
-            message = explain(run, name, then_all, now_all)
             if part == "options" and name in DECAY and decided is not None:
                 if step <= decided:
                     continue
                 message = _end(name, then_all, now_all, decided)
+            elif part == "options" and name == "num_train_steps" and _phases_differ(before, now):
+                # The number of steps follows from the phases.
+                message = _phases(run, before.get("data", {}), now["data"], names)
+            elif part == "data":
+                message = _data(run, name, then_all, now_all, names)
+            else:
+                message = (_model if part == "model" else _option)(run, name, then_all, now_all)
             raise _error(run, message, "model" if part == "model" else None if name in FOUND else name)
     then, other = before.get("tokenizer", {}), now["tokenizer"]
     if tokenizer_match.compare_descriptions(then, other) == "other":
@@ -154,12 +167,9 @@ def _option(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any
     was, is_now = _shown(then.get(name)), _shown(now.get(name))
     if name == "num_train_steps":
         # The rate is 0 at the end of the schedule. With more steps, all steps would be different from the first one.
-        start = f"pass init_checkpoint={str(run)!r} and another `output_dir`"
-        if is_remote(run):
-            start = f"copy {run} to this machine, and pass it as `init_checkpoint` with another `output_dir`"
         return (
-            f"started with {name}={was}, not {is_now}; pass {was} to resume. For more steps, {start}: the learning "
-            f"rate falls to 0 by step {was}. Pass overwrite=True to start over"
+            f"started with {name}={was}, not {is_now}; pass {was} to resume. For more steps, {_from_its_weights(run)}: "
+            f"the learning rate falls until step {was:,}. Pass overwrite=True to start over"
         )
     if isinstance(was, bool) and isinstance(is_now, bool):
         # Each with its name, because the command line has no value for it.
@@ -185,27 +195,84 @@ def _shown(value: Any) -> Any:
     return repr(value).removesuffix(".0") if isinstance(value, float) else value
 
 
-def _phases(then: list[dict[str, Any]] | None, now: list[dict[str, Any]] | None) -> str:
-    """Return how the phases differ."""
-    if then is None or now is None:
-        return "started without phases, not with them" if then is None else "started with phases, not without them"
-    if len(then) != len(now):
-        return f"started with {number(len(then), 'phase')}, not {len(now)}"
-    for index, (one, other) in enumerate(zip(then, now, strict=True), 1):
+def _phases_differ(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return bool(before.get("data", {}).get("phases") != now["data"].get("phases"))
+
+
+def _phases(run: Path, then: Mapping[str, Any], now: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return how the phases differ, and what to pass."""
+    was, is_now = then.get("phases"), now.get("phases")
+    if was is None:
+        return f"started without phases, not with them; remove `phase` to resume, or pass {OTHERWISE}"
+    same = f"pass the same `phase` to resume, {OTHERWISE}"
+    if is_now is None:
+        return f"started with phases, not without them; {same}"
+    before, after = (sum(phase["steps"] for phase in phases) for phases in (was, is_now))
+    if after > before:
+        # As in `_option`: with more steps, all steps would be different.
+        same = (
+            f"pass the same `phase` to resume. For more steps, {_from_its_weights(run)}: the learning rate falls until "
+            f"step {before:,}. Pass overwrite=True to start over"
+        )
+    if len(was) != len(is_now):
+        return f"started with {number(len(was), 'phase')}, not {len(is_now)}; {same}"
+    for index, (one, other) in enumerate(zip(was, is_now, strict=True), 1):
         for name in dict.fromkeys([*one, *other]):
             if one.get(name) == other.get(name):
                 continue
             if name in FOUND or name == "shares":
-                return f"started with other stores or weights in phase {index}"
-            return f"started with {name} {_shown(one.get(name))} in phase {index}, not {_shown(other.get(name))}"
+                stores, advice = _stores(one, other, names)
+                advice = f"{advice} there" if after <= before else "pass the same `phase`"
+                return f"started with {stores} in phase {index}; {advice} to resume, {OTHERWISE}"
+            if name not in options_of(Phase):
+                return _option(run, name, one, other)
+            values = [_shown(phase.get(name)) for phase in (one, other)]
+            if values[0] is None:
+                return f"started without {name} in phase {index}, not with {values[1]}; {same}"
+            return f"started with {name} {values[0]} in phase {index}, not {values[1] or 'without it'}; {same}"
     raise AssertionError("equal phases do not differ")
 
 
-def _data(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _stores(then: Mapping[str, Any], now: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, str]:
+    """Return how the stores differ, after "started with", and what to pass."""
+    mixtures = []
+    for one in (then, now):
+        digests = one.get("digest")
+        found = [digests] if isinstance(digests, str) else digests
+        if found is None or not all(digest in names for digest in found):
+            return "other data", "pass the same `tokens` or `records`"
+        shares = one.get("shares") or [1]
+        mixtures.append({digest: share / sum(shares) for digest, share in zip(found, shares, strict=True)})
+    was, is_now = mixtures
+    before, after = ([names[digest] for digest in one] for one in mixtures)
+    if was == is_now and before != after:
+        # Equal dicts may have other orders.
+        told = f"the stores in the order {', '.join(before)}, not {', '.join(after)}"
+        return told, "pass `tokens` in the first order"
+    if was.keys() == is_now.keys() and was != is_now:
+        parts = [" and ".join(f"{100 * one[digest]:.5g}% from {names[digest]}" for digest in was) for one in mixtures]
+        return f"{parts[0]}, not {parts[1]}", "pass the same `tokens` with the same weights"
+    if was.keys() != is_now.keys() and before == after:
+        changed = [names[digest] for digest in is_now if digest not in was]
+        return f"other text in {' and '.join(changed)}", "pass the same `tokens`"
+    if was.keys() != is_now.keys():
+        return f"{' and '.join(before)}, not {' and '.join(after)}", "pass the same `tokens`"
+    return "other data", "pass the same `tokens` or `records`"
+
+
+def _from_its_weights(run: Path) -> str:
+    """Return how to start a new run from the weights of a run."""
+    if is_remote(run):
+        return f"copy {run} to this machine, and pass it as `init_checkpoint` with another `output_dir`"
+    return f"pass init_checkpoint={str(run)!r} and another `output_dir`"
+
+
+def _data(run: Path, name: str, then: Mapping[str, Any], now: Mapping[str, Any], names: Mapping[str, str]) -> str:
     if name == "phases":
-        return f"{_phases(then.get(name), now.get(name))}; pass the same `phase` to resume, {OTHERWISE}"
-    if name == "shares":
-        return f"started with other weights; pass the same `tokens` with the same weights to resume, {OTHERWISE}"
-    if name in FOUND or (name == "max_seq_length" and now.get("kind") == "records"):
+        return _phases(run, then, now, names)
+    if name in {"digest", "shares"} and then.get("kind") == now.get("kind") == "tokens":
+        stores, advice = _stores(then, now, names)
+        return f"started with {stores}; {advice} to resume, {OTHERWISE}"
+    if name in FOUND or name == "shares" or (name == "max_seq_length" and now.get("kind") == "records"):
         return f"started with other data; pass the same `tokens` or `records` to resume, {OTHERWISE}"
     return _option(run, name, then, now)
