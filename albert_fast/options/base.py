@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from albert_fast.errors import AlbertFastError, option_error
+from albert_fast.errors import AlbertFastError, option_error, shown
 from albert_fast.paths import as_path, is_remote, public
 
 if TYPE_CHECKING:
@@ -142,8 +142,10 @@ class Option:
         if not self.many:
             return self._check_one(value)
         if self.pairs and isinstance(value, Mapping):
-            if any(as_number(number) is None for number in value.values()):
-                raise option_error(self.name, "a mapping from names to numbers", value)
+            for name, number in value.items():
+                if as_number(number) is None:
+                    got = f"{name}: {shown(number)}"
+                    raise option_error(self.name, "a mapping from names to numbers", value, got=got)
             value = [f"{name}={number}" for name, number in value.items()]
         if isinstance(value, str | bytes | os.PathLike | Mapping | Stage) or not isinstance(value, Iterable):
             value = [value]
@@ -403,7 +405,7 @@ class Stage:
                 given[name] = item
         for name, option in known.items():
             if option.default is REQUIRED and name not in given:
-                raise AlbertFastError(f"{name} is missing", kind="option", option=name)
+                raise AlbertFastError(f"{name} is missing; add {name}={option.metavar}", kind="option", option=name)
         return cls(**given)
 
     def given(self) -> dict[str, Any]:

@@ -156,7 +156,7 @@ def test_weights_of_sizes() -> None:
         (["--records", "r", "--phase", "steps=3"], "--phase needs --tokens: the instances of records cannot change"),
         (["--phase", "steps=3"], "in phase 1, there must be tokens, because the run has no --tokens"),
         (["--tokens", "a", "--phase", "stepz=3"], "in phase 1, there is no stepz; did you mean steps?"),
-        (["--tokens", "a", "--phase", "steps=3", "--phase", "tokens=b"], "in phase 2, steps is missing"),
+        (["--tokens", "a", "--phase", "steps=3", "--phase", "tokens=b"], "in phase 2, steps is missing; add steps=N"),
         (
             ["--tokens", "a", "--phase", "steps=0"],
             "in phase 1, steps must be a whole number from 1 to 1,000,000,000, g",
@@ -195,7 +195,7 @@ def test_a_configuration_that_is_wrong(command: Command) -> None:
         ),
         (
             {"phase": [{"steps": 1, "tokens": {"a": "x"}}]},
-            "run.json: in phase 1, tokens must be a mapping from names to numbers, got",
+            "run.json: in phase 1, tokens must be a mapping from names to numbers, got a: 'x'",
         ),
     ):
         Path("run.json").write_text(json.dumps({"tokens": "a", **content}))
@@ -225,7 +225,15 @@ def test_stores_that_do_not_fit_together(command: Command, material: Material) -
             "in phase 2, max_seq_length must be at mos",
         ),
         (
-            ["--phase", "steps=3,micro_batch_size=3"],
+            ["--phase", "steps=3", "--phase", "steps=3,micro_batch_size=3"],
+            2,
+            (
+                "in phase 2, micro_batch_size must be a divisor of the batch size (8), got 3; give the phase a "
+                "micro_batch_size of 2"
+            ),
+        ),
+        (
+            ["--phase", "steps=3", "--micro-batch-size", "3"],
             2,
             "--batch-size must be a multiple of --micro-batch-size (3), got 8",
         ),

@@ -141,8 +141,8 @@ def test_what_must_be_the_same_to_resume(material: Material, other: str, monkeyp
             known,
             {**known, "tokens": known["tokens"][::-1]},
             (
-                f"started with the stores in the order {store}, {other}, not {other}, {store} in phase 1; pass `tokens` in "
-                "the first order there to resume, overwrite=True"
+                f"started with the stores in the order {store}, {other}, not {other}, {store} in phase 1; pass "
+                "`tokens` in the first order there to resume, overwrite=True"
             ),
         ),
         (
@@ -159,24 +159,24 @@ def test_what_must_be_the_same_to_resume(material: Material, other: str, monkeyp
             known,
             {**known, "tokens": (f"{store}=2", f"{other}=1")},
             (
-                f"started with 75% from {store} and 25% from {other}, not 66.667% from {store} and 33.333% from {other} in "
-                "phase 1; pass the same `tokens` with the same weights there to resume"
+                f"started with 75% from {store} and 25% from {other}, not 66.667% from {store} and 33.333% from "
+                f"{other} in phase 1; pass the same `tokens` with the same weights there to resume"
             ),
         ),
         (
             mixed,
             {"tokens": (f"{store}=2", f"{other}=1")},
             (
-                f"started with 75% from {store} and 25% from {other}, not 66.667% from {store} and 33.333% from {other}; "
-                "pass the same `tokens` with the same weights to resume, overwrite=True"
+                f"started with 75% from {store} and 25% from {other}, not 66.667% from {store} and 33.333% from {other}"
+                "; pass the same `tokens` with the same weights to resume, overwrite=True"
             ),
         ),
         (
             mixed,
             {"tokens": (f"{other}=1", f"{store}=3")},
             (
-                f"started with the stores in the order {store}, {other}, not {other}, {store}; pass `tokens` in the first "
-                "order to resume, overwrite=True to start over, or another `output_dir`"
+                f"started with the stores in the order {store}, {other}, not {other}, {store}; pass `tokens` in the "
+                "first order to resume, overwrite=True to start over, or another `output_dir`"
             ),
         ),
         (
