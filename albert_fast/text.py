@@ -39,6 +39,14 @@ def epochs(count: float) -> str:
     return f"{count:,.1f} epochs" if count >= 0.1 else f"{count:.2g} epochs"
 
 
+def percentages(masked_lm_prob: object) -> str:
+    """Returns a fraction, or FIRST:LAST, as percentages: "15%", "30% to 15%". What is neither stays as it is."""
+    try:
+        return " to ".join(f"{100 * float(part):.4g}%" for part in str(masked_lm_prob).split(":"))
+    except ValueError:
+        return str(masked_lm_prob)
+
+
 def duration(seconds: float) -> str:
     """Returns `seconds` as "45s", "3m 05s", "2h 07m", "3 days 4h", "45 days" or "59 years"."""
     whole = max(0, round(seconds))

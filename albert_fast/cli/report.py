@@ -72,6 +72,8 @@ def _check_runs(runs: list[Path]) -> None:
 
 def _check_output(output: Path) -> None:
     """Refuses to replace a file that is no report, and a directory."""
+    if str(output) == "-":
+        raise UsageError("--output must be a file, got -; pass a path such as report.html")
     if output.is_dir():
         raise CommandError(f"--output must be a file, but {output} is a directory")
     if not output.exists() or (output.name == REPORT and is_run(output.parent)):

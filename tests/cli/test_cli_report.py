@@ -111,6 +111,7 @@ def test_bad_input_is_one_line(
          f"RUN must be different directories, but run and {tmp_path / 'run'} are the same; remove one"),
         (["run", "--output", "notes.html"], 1, "notes.html exists and is not a report; pass another --output"),
         (["run", "--output", "other"], 1, "--output must be a file, but other is a directory"),
+        (["run", "--output", "-"], 2, "--output must be a file, got -; pass a path such as report.html"),
         (["s3://bucket/run"], 2, "RUN must be a local path, got s3://bucket/run"),
     ):  # fmt: skip
         assert refused(words, capsys, code) == line

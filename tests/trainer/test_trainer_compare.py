@@ -94,6 +94,19 @@ def test_what_differs_is_in_the_table(tmp_path: Path) -> None:
     assert "The runs have the same options" in same.text
 
 
+def test_phases_are_shown_as_they_are_typed(tmp_path: Path) -> None:
+    phases = [
+        {"steps": 12, "masked_lm_prob": "0.3:0.15"},
+        {"steps": 400, "tokens": ["b=0.7", "c=0.3"], "mixture_temperature": None},
+    ]
+    one = made(tmp_path / "one", [training(10)], tokens=["a=0.7", "b=0.3"], phase=phases[:1])
+    two = made(tmp_path / "two", [training(10)], tokens=["a"], phase=phases)
+    text = compared(tmp_path, one, two).text
+    assert "tokens a=0.7, b=0.3 a phase steps=12,masked_lm_prob=0.3:0.15 steps=12,masked_lm_prob=0.3:0.15; " in text
+    assert "; steps=400,tokens=b=0.7,tokens=c=0.3" in text
+    assert "{" not in text[text.index("Differences") : text.index("Curves")]
+
+
 def test_results_are_those_of_the_log(tmp_path: Path) -> None:
     one = made(tmp_path / "one", [training(100, tokens=123), evaluation(50, 0.5), evaluation(100, 0.25)])
     two = made(tmp_path / "two", [training(10)], {"steps": {"total": 20}})

@@ -269,3 +269,5 @@ def test_the_report_counts_what_was_drawn() -> None:
         assert words in text
     assert "phase" not in section([{"step": 2, "drawn": {"a": 12, "b": 4}}])
     assert section([{"step": 2}]) == ""
+    # A value that no version writes.
+    assert drawn([{"step": 2, "drawn": {"a": None, "b": 4}}, {"step": 4, "drawn": {"b": "x"}}]) == {(None, "b"): 4}

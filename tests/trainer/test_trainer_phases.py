@@ -34,6 +34,12 @@ def test_two_phases_of_one_kind_are_a_run_without_phases(command: Command, mater
     found = command(*words, "--phase", "steps=1", "--phase", "steps=3")
     assert found.code == 0, found.err
     assert_same(weights(Path("run")), weights(Path("whole")))
+    more = command(*words, "--phase", "steps=1", "--phase", "steps=4")
+    assert more.code == 1
+    assert more.error.startswith(
+        "run: started with steps 3 in phase 2, not 4; pass the same --phase to resume. For more steps, pass "
+        "--init-checkpoint run and another --output-dir: the learning rate falls until step 4. Pass --overwrite to"
+    )
 
 
 def test_a_run_of_phases_resumes_with_the_same_bits(
@@ -56,8 +62,8 @@ def test_a_run_of_phases_resumes_with_the_same_bits(
     whole = command(*arguments(material, Path("whole"), **changes))
     assert whole.code == 0, whole.err
     for told in (
-        f"phase 1, steps 1 to 5: up to 32 tokens, 0.3 to 0.2 of them masked, 75% from {store} (30 instances), 25% from",
-        "phase 2, steps 6 to 12: up to 64 tokens, 0.15 of them masked, all from other (56 instances)",
+        f"phase 1, steps 1 to 5: up to 32 tokens, 30% to 20% of them masked, 75% from {store} (30 instances), 25% f",
+        "phase 2, steps 6 to 12: up to 64 tokens, 15% of them masked, all from other (56 instances)",
         "phase 2: micro-batches of",
     ):
         assert told in whole.err
@@ -84,6 +90,7 @@ def test_a_run_of_phases_resumes_with_the_same_bits(
     assert "Instances from each store" in report
     assert "<td>56</td>" in report
     described = json.loads(Path("run/run.json").read_text())
+    assert len(set(described["training"]["widths"])) == len(described["training"]["widths"])
     assert described["steps"]["total"] == 12
     assert described["data"]["phase 1"][store] == "75%, 30 instances"
     kept = json.loads(Path("run/pretrain.config.json").read_text())["pretrain"]
@@ -119,4 +126,10 @@ def test_a_mixture_resumes_with_the_same_bits(
     assert [sum(counts.values()) for counts in drawn] == [16, 16]
     assert [sum(counts[name] for counts in drawn) for name in (str(material.store), other)] == planned
     refused = command(*arguments(material, Path("run"), **{**changes, "tokens": f"{material.store}=0.6"}), *more)
-    assert "started with other weights; pass the same --tokens with the same weights to resume" in refused.error
+    assert f"started with 70% from {material.store} and 30% from other, not 66.667% from" in refused.error
+    assert "; pass the same --tokens with the same weights to resume" in refused.error
+    swapped = command(
+        *arguments(material, Path("run"), **{**changes, "tokens": "other=0.3"}), "--tokens", f"{material.store}=0.7"
+    )
+    assert f"run: started with the stores in the order {material.store}, other, not other, " in swapped.error
+    assert "; pass --tokens in the first order to resume" in swapped.error

@@ -15,6 +15,7 @@ from test_trainer_report import FACTS, Page, evaluation, report, start, training
 
 from trainer.report.data import Run
 from trainer.report.figures import HEIGHT, WIDTH, Curve, Plot, draw
+from trainer.report.report import write_report
 from trainer.report.scalars import scalars
 
 
@@ -166,3 +167,47 @@ def test_an_unfinished_last_line_is_left_out(tmp_path: Path) -> None:
 
     page = Page(write_report(tmp_path, tmp_path / "other.html").read_text())
     assert page.figures["Learning rate"]["curves"][0]["x"] == [10, 20]
+
+
+def test_a_run_with_phases_says_what_is_true_of_the_first(tmp_path: Path) -> None:
+    data = {
+        "source": "tokens",
+        "tokens_per_sequence": 31.3,
+        "phase 1": {
+            "steps": 12,
+            "max_seq_length": 32,
+            "masked_lm_prob": "0.3:0.15",
+            "a": "70%, 67 instances",
+            "b": "30%, 29 instances",
+        },
+        "phase 2": {"steps": 1, "max_seq_length": 64, "masked_lm_prob": 0.15, "b": "100%, 3,200 instances"},
+    }
+    facts = {**FACTS, "data": data, "training": {**FACTS["training"], "micro_batch_size": 8, "expected_padding": 0.02}}
+    text = report(tmp_path, [start(0), training(10)], facts).text
+    for row in (
+        "mean tokens per instance, in phase 1 31.3",
+        "phase 1 12 steps, up to 32 tokens, 30% to 15% masked; 70%, 67 instances from a; 30%, 29 instances from b",
+        "phase 2 1 step, up to 64 tokens, 15% masked; 100%, 3,200 instances from b",
+        "micro-batch size (instances), in phase 1 8",
+        "expected padding, in phase 1 2%",
+    ):
+        assert row in text
+    # What is open before a budget has decided it, is left out.
+    mixture = {"steps": None, "max_seq_length": 32, "masked_lm_prob": 0.15, "a": "70%", "b": "30%"}
+    facts["data"] = {"tokens_per_sequence": 31.3, "mixture": mixture}
+    text = report(tmp_path, [start(0), training(10)], facts).text
+    assert "mean tokens per instance 31.3" in text
+    assert "mixture up to 32 tokens, 15% masked; 70% from a; 30% from b" in text
+    assert "in phase 1" not in text
+
+
+def test_the_configuration_is_shown_as_in_its_file(tmp_path: Path) -> None:
+    options = {"jit": False, "tokens": ["a=0.7", "b=0.3"], "phase": [{"steps": 12, "tokens": ["b=1"]}], "model": "tiny"}
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "metrics.jsonl").write_text(json.dumps(training(10)) + "\n")
+    (made / "pretrain.config.json").write_text(json.dumps({"pretrain": options}))
+    write_report(made)
+    text = Page((made / "report.html").read_text()).text
+    for row in ("jit false", 'tokens ["a=0.7", "b=0.3"]', 'phase [{"steps": 12, "tokens": ["b=1"]}]', "model tiny"):
+        assert row in text

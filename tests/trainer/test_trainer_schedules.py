@@ -11,8 +11,9 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from trainer_runs import Material, arguments, assert_same, checkpoint, lines, steps, stop_at, training, weights
+from trainer_runs import GOLDEN, Material, arguments, assert_same, checkpoint, lines, steps, stop_at, training, weights
 
+from albert_fast import TokenStore, tokenize
 from trainer.run import budget
 
 if TYPE_CHECKING:
@@ -174,6 +175,26 @@ def test_a_budget_ends_as_a_run_of_that_many_steps(
         )
         assert refused.code == 1
         assert named in refused.error
+
+
+def test_a_budget_shows_what_all_steps_draw(
+    command: Command, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only those of the warmup, after which their number is decided."""
+    tokenize([GOLDEN / "corpus" / "part-b.txt"], "other", TokenStore(material.store).tokenizer())
+    measured = budget.decide
+    monkeypatch.setattr(budget, "decide", lambda *given: measured(*given)._replace(steps=13))
+    changes = {"tokens": f"{material.store}=0.75", "num_train_steps": None, "budget_hours": 2, "num_warmup_steps": 10}
+    found = command(*arguments(material, Path("run"), **changes), "--tokens", "other=0.25")
+    assert found.code == 0, found.err
+    assert f"albert-fast: mixture: 75% from {material.store}, 25% from other\n" in found.err
+    told = found.err.index("--budget-hours 2 is enough for 13 steps")
+    mixture = f"albert-fast: mixture: 75% from {material.store} (78 instances), 25% from other (26 instances)\n"
+    assert found.err.index(mixture) > told
+    described = json.loads(Path("run/run.json").read_text())["data"]["mixture"]
+    assert (described["steps"], described["other"]) == (13, "25%, 26 instances")
+    drawn = [line["drawn"]["other"] for line in lines(Path("run")) if "loss" in line]
+    assert sum(drawn) == 26
 
 
 def test_a_budget_below_the_warmup(command: Command, material: Material) -> None:

@@ -160,9 +160,18 @@ def _described(run: Run) -> dict[str, Any]:
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, dict):
+        return ",".join(_typed(name, one) for name, one in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
+        # The names of a phase have commas between them.
+        between = "; " if any(isinstance(one, dict) for one in value) else ", "
+        return between.join(map(_shown, value)) or "none"
     return "none" if value is None else "yes" if value is True else "no" if value is False else str(value)
+
+
+def _typed(name: str, value: Any) -> str:
+    """Return an option of a phase as it is typed."""
+    return ",".join(f"{name}={_shown(one)}" for one in (value if isinstance(value, list) else [value]))
 
 
 # --- curves ----------------------------------------------------------------------------------------------------------

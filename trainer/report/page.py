@@ -196,7 +196,7 @@ def table(values: Mapping[str, Any], names: Mapping[str, str] | None = None, exa
     flat = dict(_flatten(values))
     order = [key for key in names if key in flat] + [key for key in flat if key not in names]
     rows = [
-        (names.get(key, key), str(flat[key]))
+        (names.get(key, key), flat[key] if isinstance(flat[key], str) else json.dumps(flat[key], ensure_ascii=False))
         if exact
         else (names.get(key) or key.replace("_", " "), shown(key, flat[key]))
         for key in order

@@ -61,6 +61,10 @@ NOTES = {
     "input_wait": "of a step's time",
 }
 """What the speed figures refer to."""
+OF_FIRST_PHASE = (
+    "tokens_per_sequence", "unigram_entropy", "predictions_per_sequence", "micro_batch_size", "expected_padding",
+)  # fmt: skip
+"""Keys of run.json whose values are those of the first phase."""
 
 
 def write_report(run: Path, output: Path | None = None) -> Path:
@@ -270,17 +274,25 @@ def _tables(run: Run) -> str:
     known = {"data", "model", "training", "environment", "steps"}
     others = {key: value for key, value in run.facts.items() if key not in known}
     options = run.options.get("pretrain")
+    phases = sources.several(run.part("data"))
     return page.columns(
-        page.section("Data", page.table(run.part("data"), DATA)),
+        page.section("Data", page.table(sources.planned(run.part("data")), _names(DATA, phases=phases))),
         page.section("Model", page.table(run.part("model"), MODEL), _details(folder.MODEL, run.model)),
         page.section(
             "Training",
-            page.table(_training(run), TRAINING),
+            page.table(_training(run), _names(TRAINING, phases=phases)),
             _details(f"Configuration: {folder.OPTIONS}", options if isinstance(options, dict) else run.options),
         ),
         page.section("Environment", page.table(_versions(run) | environment, ENVIRONMENT)),
         page.section("Other", page.table(others)),
     )
+
+
+def _names(names: dict[str, str], *, phases: bool) -> dict[str, str]:
+    """Return the displayed names, which say what is true of the first phase only if there are several."""
+    if not phases:
+        return names
+    return {key: f"{name}, in phase 1" if key in OF_FIRST_PHASE else name for key, name in names.items()}
 
 
 def _versions(run: Run) -> dict[str, Any]:

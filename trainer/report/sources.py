@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from albert_fast.text import number as number_of
+from albert_fast.text import percentages
 from trainer.report import page
+from trainer.report.data import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,9 +23,11 @@ def drawn(lines: Iterable[Mapping[str, Any]]) -> dict[tuple[int | None, str], in
     for line in lines:
         counts = line.get("drawn")
         for store, count in counts.items() if isinstance(counts, dict) else ():
-            phase = line.get("phase")
+            phase, known = line.get("phase"), number(count)
+            if known is None:
+                continue  # a value that no version writes
             key = (phase if isinstance(phase, int) else None, str(store))
-            found[key] = found.get(key, 0) + int(count)
+            found[key] = found.get(key, 0) + round(known)
     return found
 
 
@@ -40,3 +45,33 @@ def section(lines: Iterable[Mapping[str, Any]]) -> str:
         rows.append([*([] if phase is None else [str(phase)]), f"{count:,}", fraction, store])
     head = [*([] if None in totals else ["phase"]), "instances", "fraction", "store"]
     return page.section("Instances from each store", page.number_table(head, rows))
+
+
+def planned(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what run.json says about the data, with each phase in words: "12 steps, 30% to 15% masked, ..."."""
+    return {
+        key: _words(value) if isinstance(value, dict) and (key == "mixture" or key.startswith("phase ")) else value
+        for key, value in data.items()
+    }
+
+
+def several(data: Mapping[str, Any]) -> bool:
+    """Return whether the run has several phases."""
+    return isinstance(data.get("phase 2"), dict)
+
+
+def _words(phase: Mapping[str, Any]) -> str:
+    """Return one line about a phase, as `trainer.run.phases.described` returns it."""
+    parts = []
+    if (steps := number(phase.get("steps"))) is not None:
+        parts.append(number_of(round(steps), "step"))
+    if (length := number(phase.get("max_seq_length"))) is not None:
+        parts.append(f"up to {length:,.0f} tokens")
+    if (masked := phase.get("masked_lm_prob")) is not None:
+        parts.append(f"{percentages(masked)} masked")
+    stores = [
+        f"{value} from {name}"
+        for name, value in phase.items()
+        if name not in {"steps", "max_seq_length", "masked_lm_prob"} and value is not None
+    ]
+    return "; ".join([", ".join(parts), *stores]) if parts else "; ".join(stores)

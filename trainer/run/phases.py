@@ -20,6 +20,7 @@ from albert_fast.options.base import is_fall
 from albert_fast.options.instances import fraction_at
 from albert_fast.paths import as_path, is_remote
 from albert_fast.text import number as number_of
+from albert_fast.text import percentages
 from albert_fast.tokenizers import match as tokenizer_match
 from trainer.errors import TrainerError
 
@@ -327,9 +328,9 @@ def lines(steps: Steps, workers: int, *, pending: bool = False) -> list[str]:
             found.append(f"mixture: {what}")
             continue
         which = f"steps {phase.first + 1:,} to {end:,}" if end - phase.first > 1 else f"step {end:,}"
-        masked = " to ".join(f"{100 * float(part):.4g}%" for part in str(phase.masked).split(":"))
         found.append(
-            f"phase {number}, {which}: up to {phase.source.max_seq_length} tokens, {masked} of them masked, {what}"
+            f"phase {number}, {which}: up to {phase.source.max_seq_length} tokens, {percentages(phase.masked)} of them "
+            f"masked, {what}"
         )
     return found
 

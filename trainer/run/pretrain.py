@@ -474,7 +474,8 @@ def _describe(
             "optimizer": job.options.optimizer,
             "batch_size": job.options.batch_size,
             "micro_batch_size": resolved[0].micro_batch,
-            "widths": [str(width) for width in dict.fromkeys(width for one in resolved for width in one.widths)],
+            # Two phases may have micro-batches of one size with another number of predictions.
+            "widths": [*dict.fromkeys(str(width) for one in resolved for width in one.widths)],
             "expected_padding": expected[0].padding,
             "replicas": hardware.replicas,
             "workers": hardware.workers,
