@@ -109,9 +109,9 @@ def check_output_dir(output_dir: Path) -> None:
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir():
-        raise CommandError(f"cannot write to {output_dir}: {existing} is not a directory")
+        raise CommandError(f"cannot write to {output_dir}: {existing} is not a directory; pass another path")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise CommandError(f"cannot write to {output_dir}: no permission to write in {existing}")
+        raise CommandError(f"cannot write to {output_dir}: no permission to write in {existing}; pass another path")
 
 
 def make_output_dir(output_dir: Path) -> None:

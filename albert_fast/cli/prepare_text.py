@@ -105,7 +105,11 @@ FOLLOWS: dict[str, str] = {
 }
 """The option that causes a step."""
 
-THINGS: Mapping[tuple[int, int], str] = {(2, 3): "partition", (2, 4): "partition", (3, 4): "list"}
+THINGS: Mapping[tuple[int, int], str] = {
+    (2, 3): "hash partition",
+    (2, 4): "hash partition",
+    (3, 4): "list of near-duplicates",
+}
 """What tasks divide in a round, by the number of the round and of all rounds. In the others, these are portions."""
 
 SAMPLE_WIDTH = 110
@@ -161,7 +165,8 @@ def run(options: PrepareText) -> dict[str, Any]:
             )
         except AlbertFastError as error:
             summary = directory / f"{prefix}{SUMMARY}"
-            if error.kind == "exists" and not has_portions and path.exists() and not summary.exists():
+            is_earlier = error.kind == "exists" and "overwrite=True" in str(error)
+            if is_earlier and not has_portions and path.exists() and not summary.exists():
                 raise CommandError(
                     f"{in_flags(str(error))}. There is no {summary}: if prepare-text wrote this output, it was stopped "
                     "after it finished the corpus, and before it wrote the counts"

@@ -14,13 +14,18 @@ def report_task(task: Task, options: TaskOptions, thing: str) -> None:
         thing: the noun for what tasks divide, such as "shard".
     """
     own, total = task.range, task.total
-    if len(own) > 1:
+    there = f"; {task.complete:,} of {total:,} are there in all"
+    if total == 1:
+        state = "is complete" if task.complete else "is not complete yet"
+        nothing = f"there is nothing to do: another task makes the {thing}, which {state}"
+        what = f"the {thing} {state}" if own else nothing
+        there = ""
+    elif len(own) > 1:
         what = f"{thing}s {own[0]:,} to {own[-1]:,} of {total:,} are complete"
     elif own:
         what = f"{thing} {own[0]:,} of {total:,} is complete"
     else:
         what = f"there is nothing to do, because there are more tasks than {thing}s ({total:,})"
-    there = f"{task.complete:,} of {total:,} are there in all"
     rounds = f", round {task.round} of {task.rounds}" if task.rounds > 1 else ""
     again = "; run all tasks again when every task has ended" if task.round < task.rounds else ""
-    info(f"task {options.task_id:,} of {options.num_tasks:,}{rounds}: {what}; {there}{again}")
+    info(f"task {options.task_id:,} of {options.num_tasks:,}{rounds}: {what}{there}{again}")

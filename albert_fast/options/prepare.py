@@ -301,7 +301,4 @@ class PrepareText(ConfigFile, PrepareOutput, PrepareOptions):
         if self.eval_output is not None and not self.eval_fraction:
             msg = "eval_output needs an eval_fraction above 0"
             raise AlbertFastError(msg, kind="option", option="eval_output", value=self.eval_output)
-        if self.quality_skip and self.quality == "none":
-            msg = "quality_skip has no effect without quality=gopher; add it, or remove `quality_skip`"
-            raise AlbertFastError(msg, kind="option", option="quality_skip", value=self.quality_skip)
         super().validate()

@@ -96,6 +96,22 @@ def test_short_and_empty_documents_are_no_cluster(command: Command) -> None:
     assert Path("out.txt").read_text() == "Yes.\n\nNo.\n\nYes, no.\n\nMaybe later.\n\n"
 
 
+@pytest.mark.parametrize("more", [[], ["--no-dedup-documents"], ["--no-dedup-documents", "--shard-size", 1]])
+def test_copies_never_stay_with_a_threshold(more: list[Any], command: Command) -> None:
+    """The first document of each of their bands is another one, which is not similar enough."""
+    documents = [f"w{one} w{other}" for one in range(12) for other in range(one + 1, 12)]
+    write([*documents, *(document if more else document.upper() for document in documents)])
+    flags = ["--dedup-near-shingle", 1, "--dedup-near-bands", 8, "--dedup-near-rows", 1, "--dedup-near-threshold", 1]
+    result = command("prepare-text", "raw.jsonl", "--output", "out", "--dedup-near", "--language", "en", *flags, *more)
+    assert result.code == 0, result.err
+    out = Path("out")
+    text = "".join(path.read_text() for path in out.glob("corpus-*")) if out.is_dir() else out.read_text()
+    kept = text.split("\n\n")[:-1]
+    assert len(kept) > 60
+    assert len(set(kept)) == len(kept)
+    assert set(kept) <= set(documents)
+
+
 def test_standard_input(command: Command) -> None:
     one = " ".join(text("en", 1))
     write([f"{one} {number}" for number in range(3)])

@@ -179,7 +179,9 @@ def test_near_duplicates_across_tasks(tasks: Tasks, tmp_path: Path, command: Com
     assert found["counts"] == wanted["counts"]
     text = b"".join(files[name] for name in sorted(files) if name.startswith("corpus-"))
     assert text == one.read_bytes()
-    assert "round 2 of 4: partitions 0 to 84 of 256 are complete" in "\n".join(said)
+    assert "round 2 of 4: hash partitions 0 to 84 of 256 are complete" in "\n".join(said)
+    nothing = "there is nothing to do: another task makes the list of near-duplicates, which is not complete yet"
+    assert f"task 1 of 3, round 3 of 4: {nothing}; run all tasks again when every task has ended" in "\n".join(said)
     assert ", round 4 of 4: portion" in said[-1]
 
 
@@ -275,6 +277,40 @@ def test_a_task_with_other_options_is_refused(tasks: Tasks, command: Command) ->
     done = command(*tasks.task(1, 3, "--shard-size", 1))
     assert "begun with --shard-size 0.05, not 1" in done.error
     assert tasks.files() == before
+
+
+def test_a_switch_that_an_error_asks_for(local_tasks: Tasks, command: Command, tmp_path: Path) -> None:
+    """What is begun without --skip-bad says how to keep it, and how to start over."""
+    lines = [json.dumps({"text": text}) for text in documents(1, 400)]
+    local_tasks.inputs = tmp_path / "bad.jsonl"
+    local_tasks.inputs.write_text("\n".join([*lines, '{"text": ']) + "\n")
+    place = local_tasks.site.path("out")
+    options = "--shard-size 0.05 --language en"
+    flags = local_tasks.arguments(options=options)
+    assert "or pass --skip-bad to skip" in command(*flags).error
+    begun = f"{place}: begun with --no-skip-bad, not --skip-bad; pass --no-skip-bad to resume, "
+    assert command(*flags, "--skip-bad").error == f"{begun}--overwrite to replace it, or another --output"
+    of_task = command(*local_tasks.task(0, 2, "--skip-bad", options=options)).error
+    assert of_task == f"{begun}or another --output, or remove the output, and run all tasks again"
+    done = command(*flags, "--skip-bad", "--overwrite")
+    assert (done.code, "skipped 1 entry that could not be read" in done.err) == (0, True)
+
+
+def test_a_lost_file_of_a_round_is_made_again(local_tasks: Tasks, command: Command) -> None:
+    flags = ["--dedup-near"]
+    assert command(*local_tasks.arguments(*flags, out="whole")).code == 0
+    for number in (0, 1, 0):
+        assert command(*local_tasks.task(number, 2, *flags)).code == 0
+    out = Path(local_tasks.site.path("out"))
+    work = out / ".prepare-text.partial"
+    (work / "compared/00007.pairs").unlink()
+    (work / "cleaned/00001.keys").unlink()
+    error = command("finish", out, "--num-tasks", 2).error
+    assert ": round 1 of 4: portion 1 of " in error
+    assert "is missing; run task 0 of 2 again" in error
+    for number in [0, 1] * 3:
+        assert command(*local_tasks.task(number, 2, *flags)).code == 0
+    assert local_tasks.files() == local_tasks.files("whole")
 
 
 def test_results_of_the_function(local_tasks: Tasks) -> None:

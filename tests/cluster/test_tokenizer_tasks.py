@@ -189,7 +189,7 @@ class TestRefusals:
         before = local_tasks.files()
         for flags, error in (
             ("--on-bad-utf8 replace", "begun with --on-bad-utf8 error, not replace; pass error to resume"),
-            ("--keep-accents", "begun with --keep-accents false, not true; pass false to resume"),
+            ("--keep-accents", "begun with --no-keep-accents, not --keep-accents; pass --no-keep-accents to resume"),
             ("--vocab-size 401", "begun with --vocab-size 400, not 401; pass 400 to resume"),
             ("--normalization-rule-name nfkc", "begun with --normalization-rule-name nmt_nfkc, not nfkc"),
         ):

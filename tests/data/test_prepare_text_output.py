@@ -222,6 +222,24 @@ def test_an_output_that_is_an_input_is_refused(command: Command) -> None:
     assert [path.name for path in Path("texts").iterdir()] == ["a.txt"]
 
 
+@pytest.mark.parametrize("flags", [[], ["--num-shards", 2], ["--shard-size", 1], ["--shard-size", 1, "--overwrite"]])
+def test_an_output_is_refused_before_the_inputs_are_looked_for(command: Command, flags: list[Any]) -> None:
+    Path("file").write_text("precious")
+    Path("foreign").mkdir()
+    Path("foreign/file").write_text("precious")
+    for output in ("file", "foreign"):
+        result = command("prepare-text", "missing.txt", "--output", output, *flags)
+        assert result.code == 1
+        assert "missing.txt" not in result.error, result.error
+        assert output in result.error
+    for held_out in ("file", "foreign") if flags else ("file",):
+        more = ["--eval-fraction", 0.5, "--eval-output", held_out]
+        result = command("prepare-text", "missing.txt", "--output", "new", *flags, *more)
+        assert (result.code, held_out in result.error) == (1, True), result.error
+        assert "missing.txt" not in result.error, result.error
+    assert not Path("new").exists()
+
+
 def test_places_that_cannot_be_written(command: Command) -> None:
     Path("raw.txt").write_text("One is here.\n")
     Path("file").write_text("precious")
@@ -230,6 +248,8 @@ def test_places_that_cannot_be_written(command: Command) -> None:
         result = command("prepare-text", "raw.txt", "--output", output, "--overwrite", *flags)
         assert result.code == 1, output
         assert output.split("/")[0] in result.error
+        assert "pass a" in result.error
+        assert "There is no" not in result.error
     assert Path("file").read_text() == "precious"
     assert list(Path("directory").iterdir()) == []
     assert command("prepare-text", "raw.txt", "--output", "new/directory/out.txt").code == 0

@@ -104,8 +104,12 @@ pub(crate) fn ranges(numbers: &[u64]) -> Vec<String> {
 /// The most ranges of numbers that a message lists.
 const LISTED: usize = 100;
 
-/// Returns the subject of a sentence about some of `count` things, with its verb: "shards 3, 7-9 of 64 are".
+/// Returns the subject of a sentence about some of `count` things, with its verb: "shards 3, 7-9 of 64 are". If there is
+/// only one thing, it has no number: "the shard is".
 pub(crate) fn list(thing: &str, numbers: &[u64], count: u64) -> String {
+    if count == 1 {
+        return format!("the {thing} is");
+    }
     let (s, verb) = if numbers.len() == 1 { ("", "is") } else { ("s", "are") };
     let mut listed = ranges(numbers);
     let more = listed.len().saturating_sub(LISTED);
@@ -172,6 +176,9 @@ mod tests {
 
     #[test]
     fn numbers_are_shown_as_ranges() {
+        assert_eq!(list("shard", &[3, 7, 8, 9], 64), "shards 3, 7-9 of 64 are");
+        assert_eq!(list("shard", &[3], 64), "shard 3 of 64 is");
+        assert_eq!(list("list of near-duplicates", &[0], 1), "the list of near-duplicates is");
         assert_eq!(ranges(&[3, 7, 8, 9, 11, 12]), ["3", "7-9", "11-12"]);
         assert!(ranges(&[]).is_empty());
     }

@@ -32,17 +32,17 @@ impl Notes {
         atomic::write_json_apart(&self.path(round, number, "json"), note)
     }
 
-    /// Returns for each of `total` things of a round whether it has a file with this suffix.
-    pub fn done(&self, round: &str, suffix: &str, total: u64) -> Result<Vec<bool>> {
-        let mut done = vec![false; total as usize];
+    /// Returns for each of `total` things of a round whether it has a file with each of these suffixes.
+    pub fn done(&self, round: &str, suffixes: &[&str], total: u64) -> Result<Vec<bool>> {
+        let mut there = vec![0; total as usize];
         for name in names(&self.0.join(round))? {
-            let number = name.split_once('.').filter(|(_, it)| *it == suffix);
+            let number = name.split_once('.').filter(|(_, it)| suffixes.contains(it));
             let number = number.and_then(|(number, _)| number.parse::<usize>().ok());
-            if let Some(done) = number.and_then(|number| done.get_mut(number)) {
-                *done = true;
+            if let Some(there) = number.and_then(|number| there.get_mut(number)) {
+                *there += 1;
             }
         }
-        Ok(done)
+        Ok(there.into_iter().map(|count| count == suffixes.len()).collect())
     }
 
     /// Removes the directory with all that is in it. Several tasks may do this at once.

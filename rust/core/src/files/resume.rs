@@ -12,7 +12,7 @@ use crate::{Error, Result};
 pub(crate) struct Difference {
     /// Completes the sentence "made with ...": "ngram 2, not 3".
     what: String,
-    /// The value to pass to keep the output, if this is an option.
+    /// What to pass to keep the output, if this is an option: "2", "skip_bad=False", "no `quality_skip`".
     keep: Option<String>,
 }
 
@@ -37,11 +37,37 @@ impl Difference {
             return Some(Self::new(format!("another {name}")));
         }
         let text = |value: Option<&Value>| match value {
-            None => "none".to_owned(),
+            None | Some(Value::Null) => "none".to_owned(),
             Some(Value::String(text)) => text.clone(),
             Some(value) => value.to_string(),
         };
         Some(Self::new(format!("{name}{link}{}, not {}", text(existing), text(now))))
+    }
+
+    /// As [`Difference::between`], for values of an option. A switch and a list are written with their name, because on
+    /// the command line they are one flag, and several.
+    fn of_option(name: &str, existing: Option<&Value>, now: Option<&Value>) -> Option<Self> {
+        let simple = Self::between(name, "=", existing, now)?;
+        let is_named = |value: Option<&Value>| value.is_some_and(|it| it.is_boolean() || it.is_array());
+        if !is_named(existing) && !is_named(now) {
+            let keep = existing.map(|value| match value {
+                Value::Null => format!("no `{name}`"),
+                Value::String(text) => text.clone(),
+                value => value.to_string(),
+            });
+            return Some(Self { keep, ..simple });
+        }
+        let text = |value: Option<&Value>| value.map_or_else(|| Some(String::new()), |it| named(name, it));
+        let (Some(there), Some(wanted)) = (text(existing), text(now)) else {
+            return Some(Self::new(format!("another `{name}`")));
+        };
+        let what = match (there.as_str(), wanted.as_str()) {
+            ("", wanted) => format!("{name}=none, not {wanted}"),
+            (there, "") => format!("{there}, not none"),
+            (there, wanted) => format!("{there}, not {wanted}"),
+        };
+        let none = |text: String| if text.is_empty() { format!("no `{name}`") } else { text };
+        Some(Self { what, keep: existing.map(|_| none(there)) })
     }
 
     /// Returns that the tokenizer differs. Its digest, which says so, means nothing to a reader.
@@ -76,15 +102,28 @@ impl Difference {
         names.dedup();
         let mut found = Vec::new();
         for name in names {
-            if let Some(mut difference) = Self::between(name, "=", existing.get(name), now.get(name)) {
-                difference.keep = existing.get(name).map(|value| match value {
-                    Value::String(text) => text.clone(),
-                    value => value.to_string(),
-                });
+            if let Some(difference) = Self::of_option(name, existing.get(name), now.get(name)) {
                 found.push((name, difference));
             }
         }
         found
+    }
+}
+
+/// Returns an option with a value, or `None` if that would be long: "skip_bad=False", "keep_language=de keep_language=en".
+/// Nothing stands for an empty list.
+fn named(name: &str, value: &Value) -> Option<String> {
+    /// The most values of a list that are written.
+    const MOST: usize = 8;
+    let is_short = |text: &str| text.len() <= 40 && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-');
+    match value {
+        Value::Bool(true) => Some(format!("{name}=True")),
+        Value::Bool(false) => Some(format!("{name}=False")),
+        Value::Array(values) if values.len() <= MOST => {
+            let named = |value: &Value| value.as_str().filter(|it| is_short(it)).map(|it| format!("{name}={it}"));
+            values.iter().map(named).collect::<Option<Vec<_>>>().map(|all| all.join(" "))
+        }
+        _ => None,
     }
 }
 
@@ -205,6 +244,36 @@ mod tests {
             message(true, &Difference::of_options(&existing, &now)),
             "out: made with ngram=none, not 3; pass overwrite=True to replace it, or another `output_dir`"
         );
+    }
+
+    #[test]
+    fn switches_and_lists_are_written_as_they_are_passed() {
+        let existing = json!({"skip_bad": false, "keep_language": ["de"], "threshold": null, "boilerplate": ["^a b$"]});
+        let existing = map(&existing);
+        let of = |name: &str, value: Value| {
+            let mut now = existing.clone();
+            now.insert(name.into(), value);
+            let message = message(false, &Difference::of_options(&existing, &now));
+            message.strip_suffix("overwrite=True to replace it, or another `output_dir`").unwrap().to_owned()
+        };
+        assert_eq!(
+            of("skip_bad", json!(true)),
+            "out: begun with skip_bad=False, not skip_bad=True; pass skip_bad=False to resume, "
+        );
+        assert_eq!(
+            of("keep_language", json!(["de", "en"])),
+            "out: begun with keep_language=de, not keep_language=de keep_language=en; pass keep_language=de to resume, "
+        );
+        assert_eq!(
+            of("keep_language", json!([])),
+            "out: begun with keep_language=de, not none; pass keep_language=de to resume, "
+        );
+        assert_eq!(
+            of("threshold", json!(0.5)),
+            "out: begun with threshold=none, not 0.5; pass no `threshold` to resume, "
+        );
+        assert_eq!(of("boilerplate", json!(["x"])), "out: begun with another `boilerplate`; pass ");
+        assert_eq!(of("repair", json!(true)), "out: begun with repair=none, not repair=True; pass ");
     }
 
     #[test]

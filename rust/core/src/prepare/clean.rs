@@ -1,5 +1,7 @@
 //! Cleans one document: repairs it, drops boilerplate, splits it into sentences and applies the filters.
 
+use std::collections::BTreeMap;
+
 use regex::RegexSet;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
@@ -105,6 +107,11 @@ impl<'a> Cleaner<'a> {
     pub(super) fn judging(mut self, judge: Option<Judge>) -> Self {
         self.judge = judge;
         self
+    }
+
+    /// Returns the number of documents, by language, to which the rule about stop words was not applied.
+    pub(super) fn without_stop_words(self) -> BTreeMap<String, u64> {
+        self.judge.map_or_else(BTreeMap::new, |judge| judge.without_stop_words)
     }
 
     /// Appends `document`, which is in `language`, to `out`, unless a filter drops it. Calls `removed` with the reason

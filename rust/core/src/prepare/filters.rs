@@ -35,9 +35,19 @@ impl FilterOptions {
     /// Checks that each value follows its rule.
     ///
     /// # Errors
-    /// [`Error::Rule`] naming the first that does not.
+    /// [`Error::Rule`] or [`Error::Conflict`] naming the first that does not.
     pub fn check(&self) -> Result<()> {
         self.languages()?;
+        if self.quality == Quality::None && !self.quality_skip.is_empty() {
+            let reason =
+                "quality_skip has no effect without quality='gopher'; pass quality='gopher', or no `quality_skip`";
+            return Err(Error::conflict("quality_skip", reason));
+        }
+        if self.quality == Quality::Gopher && self.rules().is_empty() {
+            let reason = "quality_skip names all rules of quality='gopher', so that none is left; pass fewer rules, or \
+                          neither `quality` nor `quality_skip`";
+            return Err(Error::conflict("quality_skip", reason));
+        }
         if !(0.0..=1.0).contains(&self.min_language_confidence) {
             let rule = "a number from 0 to 1";
             return Err(Error::rule("min_language_confidence", rule, self.min_language_confidence));
@@ -48,7 +58,7 @@ impl FilterOptions {
     /// Returns the filter by language. Returns `None` if all languages are kept.
     ///
     /// # Errors
-    /// [`Error::Rule`] for a code of a language that cannot be recognized. It lists those that can be.
+    /// [`Error::Rule`] for anything else than the code of a language that can be recognized.
     pub(super) fn languages(&self) -> Result<Option<LanguageFilter>> {
         LanguageFilter::new(&self.keep_language, self.min_language_confidence)
     }

@@ -4,7 +4,7 @@
 //! that consecutive partitions are one range of bytes per run. Of documents with equal hashes, the one that comes first in
 //! the order of the input is known by each of the others.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,9 @@ const AT_A_TIME: usize = 64;
 /// The bytes of memory that a hash takes while duplicates are found: as it is read, and as it is sorted.
 const IN_MEMORY: u64 = ENTRY as u64 + 32;
 
+/// The most documents of a file, which are numbered with 32 bits.
+pub(super) const MOST_DOCUMENTS: u64 = if cfg!(test) { 1 << 16 } else { 1 << 32 };
+
 /// A document: the number of its portion, and its own number there.
 pub(super) type Place = (u32, u32);
 
@@ -37,26 +40,28 @@ pub(super) struct HashFile {
     size: u64,
     runs: Vec<Vec<u32>>,
     documents: u64,
+    too_many: fn() -> Error,
 }
 
 impl HashFile {
+    /// Begins the file of a portion of the input.
     pub fn create(path: &Path) -> Result<Self> {
-        Self::with_runs(path, RUN)
+        Self::with_runs(path, RUN, too_many_in_portion)
     }
 
-    /// As [`HashFile::create`], with another number of hashes in a run, which must not depend on options either.
-    pub fn with_runs(path: &Path, most: usize) -> Result<Self> {
+    /// As [`HashFile::create`], with another number of hashes in a run, which must not depend on options either. `too_many`
+    /// is the error for more than [`MOST_DOCUMENTS`].
+    pub fn with_runs(path: &Path, most: usize, too_many: fn() -> Error) -> Result<Self> {
         let file = create(path)?;
-        Ok(Self { file, run: Vec::new(), most, size: 0, runs: Vec::new(), documents: 0 })
+        Ok(Self { file, run: Vec::new(), most, size: 0, runs: Vec::new(), documents: 0, too_many })
     }
 
     /// Adds the hashes of the next document: one, several or none.
     pub fn push(&mut self, hashes: &[u128]) -> Result<()> {
-        let number = u32::try_from(self.documents).map_err(|_| {
-            let reason =
-                format!("a portion must not have more than {} documents; pass a smaller `shard_size`", u32::MAX);
-            Error::data(self.file.path(), reason)
-        })?;
+        if self.documents == MOST_DOCUMENTS {
+            return Err((self.too_many)());
+        }
+        let number = self.documents as u32;
         self.documents += 1;
         for &hash in hashes {
             self.run.push((hash, number));
@@ -89,6 +94,13 @@ impl HashFile {
         self.file.commit()?;
         Ok((self.size, self.runs))
     }
+}
+
+/// Returns the error for a portion with more than [`MOST_DOCUMENTS`].
+pub(super) fn too_many_in_portion() -> Error {
+    let reason =
+        format!("a portion of the input has more than {MOST_DOCUMENTS} documents; pass a smaller `shard_size`");
+    Error::conflict("shard_size", reason)
 }
 
 /// The hashes of one portion.
@@ -219,11 +231,14 @@ pub(super) fn range(path: &Path, size: u64, start: u64, length: u64) -> Result<V
             slices.into_iter().next().map(Vec::from).unwrap_or_default()
         } else {
             // The server sends only whole objects.
-            let all = remote::bytes(&address)?.ok_or_else(|| damaged(path))?;
+            let all = remote::bytes(&address)?.ok_or_else(|| lost(path))?;
             all.into_iter().skip(start as usize).take(length as usize).collect()
         }
     } else {
-        let error = |source| Error::io("cannot read", path, source);
+        let error = |source: std::io::Error| match source.kind() {
+            ErrorKind::NotFound => lost(path),
+            _ => Error::io("cannot read", path, source),
+        };
         let mut file = std::fs::File::open(path).map_err(error)?;
         file.seek(SeekFrom::Start(start)).map_err(error)?;
         let mut bytes = Vec::with_capacity(length as usize);
@@ -236,6 +251,14 @@ pub(super) fn range(path: &Path, size: u64, start: u64, length: u64) -> Result<V
 /// Returns the error for a temporary file that is not as a task has written it.
 pub(super) fn damaged(path: &Path) -> Error {
     Error::data(path, "this temporary file is damaged; remove the output, and run the command again")
+}
+
+/// Returns the error for a temporary file that was removed while the command runs. The next one makes it again.
+pub(super) fn lost(path: &Path) -> Error {
+    Error::data(
+        path,
+        "this temporary file was removed; run the same command again, and if there are tasks, all of them",
+    )
 }
 
 #[cfg(test)]
@@ -291,6 +314,19 @@ mod tests {
             found.retain(|_, list| !list.is_empty());
             prop_assert_eq!(found, wanted);
         }
+    }
+
+    #[test]
+    fn documents_are_numbered_up_to_the_last_number() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = HashFile::create(&directory.path().join("hashes")).unwrap();
+        for _ in 1..MOST_DOCUMENTS {
+            file.push(&[]).unwrap();
+        }
+        file.push(&[7]).unwrap();
+        assert_eq!(file.run, [(7, MOST_DOCUMENTS as u32 - 1)]);
+        let error = file.push(&[]).unwrap_err();
+        assert!(error.to_string().ends_with("more than 65536 documents; pass a smaller `shard_size`"), "{error}");
     }
 
     #[test]

@@ -30,7 +30,8 @@ impl LanguageFilter {
     /// Returns `None` if all languages are kept.
     ///
     /// # Errors
-    /// [`Error::Rule`] for a code of a language that cannot be recognized. It lists those that can be.
+    /// [`Error::Rule`] for anything else than the code of a language that can be recognized. It says which code to pass,
+    /// or lists all of them.
     pub fn new(codes: &[String], min_confidence: f64) -> Result<Option<Self>> {
         if codes.is_empty() {
             return Ok(None);
@@ -40,9 +41,8 @@ impl LanguageFilter {
         for given in codes {
             let code = normalize(given);
             let Some(code) = known.iter().find(|known| code.as_deref() == Some(**known)) else {
-                let rule = format!("codes of languages that can be recognized, which are {}", known.join(", "));
-                let fix = by_name(given, &known).map_or_else(String::new, |code| format!("pass {code}"));
-                return Err(Error::rule_with_fix("keep_language", rule, format!("{given:?}"), fix));
+                let rule = "the code of a language that can be recognized, such as de";
+                return Err(Error::rule_with_fix("keep_language", rule, format!("{given:?}"), fix(given, &known)));
             };
             if !kept.contains(code) {
                 kept.push(*code);
@@ -94,6 +94,32 @@ fn most(sums: &[(&'static str, f64)]) -> &'static str {
     best.0
 }
 
+/// Says what to pass instead of something that is no code of `known`.
+fn fix(given: &str, known: &[&'static str]) -> String {
+    let code_of = |text: &str| {
+        let code = normalize(text);
+        known.iter().find(|known| code.as_deref() == Some(**known)).copied().or_else(|| by_name(text, known))
+    };
+    let of_all = |separator: fn(char) -> bool| {
+        let parts = given.split(separator).filter(|part| !part.is_empty());
+        parts.map(code_of).collect::<Option<Vec<_>>>().unwrap_or_default()
+    };
+    let is_between = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '+' | '/' | '|');
+    match of_all(is_between)[..] {
+        [] => {}
+        [code] => return format!("pass {code}"),
+        ref codes => {
+            let codes: Vec<_> = codes.iter().map(|code| format!("keep_language={code}")).collect();
+            return format!("pass each code by itself: {}", codes.join(" "));
+        }
+    }
+    // With a region or a script, as in "en-US" and "zh_Hant".
+    match given.split(['-', '_', '.', '@']).next().map(code_of) {
+        Some(Some(code)) => format!("pass {code}"),
+        _ => format!("pass one of {}", known.join(", ")),
+    }
+}
+
 /// Returns the code of the language with this English name.
 fn by_name(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let mut letters = name.trim().chars();
@@ -133,12 +159,27 @@ mod tests {
         assert_eq!(LanguageFilter::new(&[], 0.5).unwrap(), None);
         assert_eq!(filter(&["DEU", "de", "cmn"], 0.5).kept, ["de", "zh"]);
         let refusal = |code: &str| LanguageFilter::new(&["en".into(), code.into()], 0.5).unwrap_err().to_string();
-        for code in ["gl", "xx", "", "und", "auto"] {
+        for code in ["gl", "xx", "", "und", "auto", "de,gl", "gl-ES", "--"] {
             let error = refusal(code);
-            assert!(error.contains("am, ar, az") && error.contains(&format!("got {code:?}")), "{error}");
-            assert_eq!(error.lines().count(), 1);
+            let wanted = format!(
+                "keep_language must be the code of a language that can be recognized, such as de, got {code:?}; pass one \
+                 of af, ak, am, ar, "
+            );
+            assert!(error.starts_with(&wanted) && error.ends_with("zh, zu"), "{error}");
         }
-        assert!(refusal("german").ends_with("got \"german\"; pass de"), "{}", refusal("german"));
+        for (given, fix) in [
+            ("german", "pass de"),
+            ("Chinese", "pass zh"),
+            ("en-US", "pass en"),
+            ("zh_Hant", "pass zh"),
+            ("de_DE.UTF-8", "pass de"),
+            (" deu ", "pass de"),
+            ("de,en", "pass each code by itself: keep_language=de keep_language=en"),
+            ("German, eng;fr", "pass each code by itself: keep_language=de keep_language=en keep_language=fr"),
+        ] {
+            let error = refusal(given);
+            assert!(error.ends_with(&format!("got {given:?}; {fix}")), "{error}");
+        }
     }
 
     #[test]

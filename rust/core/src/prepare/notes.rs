@@ -1,10 +1,11 @@
 //! Messages of `prepare-text` about its result: why no document is left, and warnings.
 
-use super::language::{UNDETERMINED, normalize};
+use std::collections::BTreeMap;
+
+use super::language::UNDETERMINED;
 use super::look::Look;
 use super::options::PrepareOptions;
 use super::output::{Target, TextCompression};
-use super::quality::has_stop_words;
 use super::quality::rules::Rule;
 use super::read::options::{DocumentRule, ParagraphRule};
 use super::read::raw::MAX_DOCUMENT;
@@ -29,7 +30,7 @@ pub(super) fn conclude(
     options: &PrepareOptions,
     is_dry_run: bool,
 ) -> Result<()> {
-    let Gathered { counts, languages, look, documents_read, text_bytes } = gathered;
+    let Gathered { counts, languages, without_stop_words, look, documents_read, text_bytes } = gathered;
     *summary = Summary { text_bytes, documents_read, languages, counts, ..std::mem::take(summary) };
     let refuse = |summary: &mut Summary, why: Option<String>| match why {
         Some(why) if is_dry_run => {
@@ -41,7 +42,7 @@ pub(super) fn conclude(
     };
     let why = nothing_left(summary, options);
     refuse(summary, why)?;
-    warn(summary, &look, options);
+    warn(summary, &look, &without_stop_words, options);
     let why = none_held_out(summary, &look, options);
     refuse(summary, why)?;
     if options.eval_fraction == 0.0 {
@@ -140,16 +141,10 @@ fn nothing_left(summary: &Summary, options: &PrepareOptions) -> Option<String> {
     Some(format!("no document is left of {}; dropped: {}{also}", summary.documents_read, documents.join(", ")))
 }
 
-/// Says to how many documents the rule about stop words was not applied.
-fn without_stop_words(summary: &Summary, options: &PrepareOptions) -> Option<String> {
-    if !options.filters.applies(Rule::StopWords) {
-        return None;
-    }
-    let kept: Vec<_> = options.filters.keep_language.iter().filter_map(|code| normalize(code)).collect();
-    let without =
-        summary.languages.iter().filter(|(code, _)| !has_stop_words(code) && (kept.is_empty() || kept.contains(code)));
-    let (codes, counts): (Vec<_>, Vec<_>) = without.map(|(code, count)| (code.as_str(), *count)).unzip();
-    let count: u64 = counts.iter().sum();
+/// Says to how many documents the rule about stop words was not applied, by language.
+fn without_stop_words(documents: &BTreeMap<String, u64>) -> Option<String> {
+    let codes: Vec<_> = documents.keys().map(String::as_str).collect();
+    let count: u64 = documents.values().sum();
     (count > 0).then(|| {
         format!(
             "the quality rule about stop words was not applied to {count} {}, because there is no list for their language \
@@ -178,7 +173,7 @@ fn none_held_out(summary: &Summary, look: &Look, options: &PrepareOptions) -> Op
     })
 }
 
-fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions) {
+fn warn(summary: &mut Summary, look: &Look, no_stop_words: &BTreeMap<String, u64>, options: &PrepareOptions) {
     let advice = "pass documents='blank-line' if blank lines separate documents, or `document_separator`";
     let by_file = options.read.documents == DocumentRule::File && options.read.document_separator.is_none();
     let added = summary.counts.documents_cut;
@@ -200,7 +195,7 @@ fn warn(summary: &mut Summary, look: &Look, options: &PrepareOptions) {
             look.paragraphs()
         ));
     }
-    summary.notes.extend(without_stop_words(summary, options));
+    summary.notes.extend(without_stop_words(no_stop_words));
     let unknown = summary.languages.get(UNDETERMINED).copied().unwrap_or(0);
     if let Some(what) = look.mixed() {
         let documents = if by_file && summary.formats.contains_key("text") {

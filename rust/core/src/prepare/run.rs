@@ -45,10 +45,11 @@ pub fn prepare<S: AsRef<OsStr>>(
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
     options.check()?;
-    let (files, skipped) = cards::expand(inputs, &options.read.text_field)?;
+    // What is wrong with the outputs comes before anything about the inputs.
     if !outputs.dry_run {
         targets(outputs).try_for_each(|target| target.check(outputs.overwrite))?;
     }
+    let (files, skipped) = cards::expand(inputs, &options.read.text_field)?;
     check_places(inputs, &files, &outputs.training, outputs.held_out.as_ref())?;
     let samples = if outputs.dry_run { options.samples } else { 0 };
     let shared = Shared::new(&files, options, samples)?;

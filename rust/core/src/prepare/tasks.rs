@@ -28,7 +28,7 @@ use serde_json::{Map, Value};
 pub use self::complete::{CompleteCorpus, finish};
 use self::complete::{check_all, complete, missing};
 use self::header::Header;
-use self::job::{Job, Round};
+use self::job::{Job, Round, check_directory};
 use self::rounds::{Inputs, lost, run};
 use super::cards;
 use super::options::PrepareOptions;
@@ -90,12 +90,16 @@ pub fn prepare_portions<S: AsRef<OsStr>>(
 ) -> Result<Prepared> {
     options.check()?;
     refuse(output, options, share)?;
-    // Reports what is wrong with the path before anything is read.
+    // What is wrong with the outputs comes before anything about the inputs.
     let training = Target::new(&output.output, Some(1), output.compression)?;
+    check_directory(training.path())?;
+    let eval_output = output.eval_output.as_deref();
+    if options.eval_fraction > 0.0 {
+        check_directory(training.held_out(eval_output, output.compression).path())?;
+    }
     let (files, skipped) = cards::expand(inputs, &options.read.text_field)?;
     let portions = divide(&files, output.shard_size, &options.read)?;
     let count = portions.len() as u64;
-    let eval_output = output.eval_output.as_deref();
     let header = Header::new(options, output.shard_size, &training, eval_output, &files, count)?;
     let job = Job { replace: Replace::of(share.is_some()), ..Job::new(training.path(), header)? };
     check_places(inputs, &files, &job.training, job.held_out.as_ref())?;

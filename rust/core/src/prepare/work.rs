@@ -151,6 +151,7 @@ pub(super) struct Work {
     /// The language of the input.
     language: String,
     languages: BTreeMap<String, u64>,
+    without_stop_words: BTreeMap<String, u64>,
     counts: Counts,
     look: Look,
     /// Whether this is the first block of the input.
@@ -250,6 +251,7 @@ impl Work {
             }
             cleaner.clean(&document, language, &mut self.lines, &mut self.counts, &mut removed);
         }
+        self.without_stop_words = cleaner.without_stop_words();
     }
 }
 
@@ -260,6 +262,8 @@ pub(super) struct Gathered {
     pub counts: Counts,
     /// The number of documents in each language.
     pub languages: BTreeMap<String, u64>,
+    /// The number of documents in each language to which the rule about stop words was not applied.
+    pub without_stop_words: BTreeMap<String, u64>,
     /// Signs of wrong options.
     pub look: Look,
     /// The number of documents before cleaning.
@@ -275,6 +279,7 @@ impl Gathered {
         self.look.add(&work.look);
         self.text_bytes += work.text_bytes;
         self.take_languages(&work.languages);
+        add(&mut self.without_stop_words, &work.without_stop_words);
     }
 
     /// Adds what is known of other inputs.
@@ -283,13 +288,18 @@ impl Gathered {
         self.look.add(&other.look);
         self.text_bytes += other.text_bytes;
         self.take_languages(&other.languages);
+        add(&mut self.without_stop_words, &other.without_stop_words);
     }
 
     fn take_languages(&mut self, languages: &BTreeMap<String, u64>) {
-        for (language, count) in languages {
-            *self.languages.entry(language.clone()).or_default() += count;
-            self.documents_read += count;
-        }
+        self.documents_read += languages.values().sum::<u64>();
+        add(&mut self.languages, languages);
+    }
+}
+
+fn add(counts: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
+    for (language, count) in more {
+        *counts.entry(language.clone()).or_default() += count;
     }
 }
 

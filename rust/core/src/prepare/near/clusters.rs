@@ -13,6 +13,8 @@ use super::options::{KeepRule, NearOptions};
 use crate::prepare::hashes::Place;
 use crate::{Error, Result};
 
+/// The most documents in clusters. Their number must fit into 32 bits, too.
+const MOST: usize = if cfg!(test) { 20_000 } else { u32::MAX as usize };
 /// The number of clusters in a report.
 const LARGEST: usize = 10;
 /// The number of dropped documents that a report shows of a cluster.
@@ -138,10 +140,14 @@ impl Clusters {
         if let Some(number) = self.find(place) {
             return Ok(number);
         }
-        let number = u32::try_from(self.places.len()).map_err(|_| {
-            let reason = format!("more than {} documents have near-duplicates; pass less input", u32::MAX);
-            Error::conflict("dedup_near", reason)
-        })?;
+        if self.places.len() == MOST {
+            let reason = format!(
+                "dedup_near=True is possible if at most {MOST} documents have near-duplicates, and more have; pass less \
+                 input, or a larger `dedup_near_rows`, which finds only more similar documents"
+            );
+            return Err(Error::conflict("dedup_near", reason));
+        }
+        let number = self.places.len() as u32;
         let places = &mut self.places;
         places.push(place);
         self.parents.push(number);
@@ -357,5 +363,21 @@ mod tests {
             let largest: Vec<_> = found.largest.iter().map(|it| (std::cmp::Reverse(it.documents), it.first(), it.kept)).collect();
             prop_assert_eq!(largest, sizes);
         }
+    }
+
+    #[test]
+    fn too_many_documents_are_an_error() {
+        let mut clusters = Clusters::default();
+        for document in (0..MOST as u32).step_by(2) {
+            clusters.join((0, document), (1, document)).unwrap();
+        }
+        clusters.join((1, 0), (0, MOST as u32 - 2)).unwrap();
+        let error = clusters.join((0, 0), (2, 0)).unwrap_err();
+        assert_eq!(error.facts().option, Some("dedup_near"));
+        assert!(error.to_string().contains("at most 20000 documents"), "{error}");
+        let none = clusters.none();
+        let lengths = |_| Err(Error::Internal("no lengths are needed".into()));
+        let (dropped, found) = clusters.resolve(&none, KeepRule::First, lengths).unwrap();
+        assert_eq!((dropped.len(), found.documents), (MOST / 2 + 1, MOST as u64), "all of them are in clusters");
     }
 }

@@ -6,10 +6,10 @@ use rayon::prelude::*;
 
 use super::minhash::{Buffers, MinHash};
 use super::options::{KeepRule, NearOptions};
-use crate::Result;
 use crate::files::atomic::AtomicFile;
 use crate::files::notes::create;
 use crate::prepare::hashes::{HashFile, damaged, range};
+use crate::{Error, Result};
 
 /// The number of keys in a run, which takes 52 bytes of memory per key.
 const RUN: usize = 1 << 20;
@@ -17,7 +17,10 @@ const RUN: usize = 1 << 20;
 const PENDING: usize = 4 << 20;
 /// The number of documents whose keys are computed at a time at most.
 const DOCUMENTS: usize = 1 << 14;
-/// The suffixes of the files next to that of the keys.
+/// The number of bytes that their keys and sketches take at most.
+const COMPUTED: usize = 4 << 20;
+/// The suffix of the file of the keys, and of those next to it.
+pub(in crate::prepare) const KEYS: &str = "keys";
 const LENGTHS: &str = "lengths";
 const SKETCHES: &str = "sketches";
 /// The size in bytes of a length.
@@ -37,6 +40,8 @@ pub(in crate::prepare) struct KeyFile {
     sketches_size: u64,
     /// The number of bytes of a sketch.
     width: usize,
+    /// The number of documents whose keys are computed at a time.
+    at_a_time: usize,
     /// The text of documents whose keys are still to be computed, and their ends in it.
     pending: String,
     ends: Vec<usize>,
@@ -55,6 +60,27 @@ pub(in crate::prepare) struct KeySizes {
     pub sketches: u64,
 }
 
+/// Returns the suffixes of the files that a [`KeyFile`] writes, if near-duplicates are dropped.
+pub(in crate::prepare) fn files_of(options: &NearOptions) -> impl Iterator<Item = &'static str> {
+    let lengths = needs_lengths(options).then_some(LENGTHS);
+    let sketches = needs_sketches(options).then_some(SKETCHES);
+    [options.dedup_near.then_some(KEYS), lengths, sketches].into_iter().flatten()
+}
+
+fn needs_lengths(options: &NearOptions) -> bool {
+    options.dedup_near_keep == KeepRule::Longest
+}
+
+fn needs_sketches(options: &NearOptions) -> bool {
+    options.dedup_near_threshold.is_some()
+}
+
+/// Returns the number of documents whose keys are computed at a time.
+fn at_a_time(options: &NearOptions) -> usize {
+    let sketch = if needs_sketches(options) { options.hashes() } else { 0 };
+    (COMPUTED / (size_of::<u128>() * options.keys() + sketch)).min(DOCUMENTS)
+}
+
 /// Returns the path of the file next to that of the keys with another suffix.
 fn beside(keys: &Path, suffix: &str) -> PathBuf {
     keys.with_extension(suffix)
@@ -71,22 +97,23 @@ pub(in crate::prepare) fn sketches(keys: &Path, sizes: &KeySizes, options: &Near
 }
 
 impl KeyFile {
-    /// Begins the file `keys`, and those next to it.
+    /// Begins the file `keys`, and those next to it. `too_many` is the error for too many documents.
     ///
     /// # Errors
-    /// [`crate::Error::Io`].
-    pub fn create(options: &NearOptions, keys: &Path) -> Result<Self> {
+    /// [`Error::Io`].
+    pub fn create(options: &NearOptions, keys: &Path, too_many: fn() -> Error) -> Result<Self> {
         let create = |is_needed: bool, suffix| is_needed.then(|| create(&beside(keys, suffix))).transpose();
-        let lengths = create(options.dedup_near_keep == KeepRule::Longest, LENGTHS)?;
-        let sketches = create(options.dedup_near_threshold.is_some(), SKETCHES)?;
+        let lengths = create(needs_lengths(options), LENGTHS)?;
+        let sketches = create(needs_sketches(options), SKETCHES)?;
         Ok(Self {
             hash: MinHash::new(options),
-            keys: HashFile::with_runs(keys, RUN)?,
+            keys: HashFile::with_runs(keys, RUN, too_many)?,
             lengths,
             lengths_size: 0,
             sketches,
             sketches_size: 0,
             width: options.hashes(),
+            at_a_time: at_a_time(options),
             pending: String::new(),
             ends: Vec::new(),
         })
@@ -95,11 +122,11 @@ impl KeyFile {
     /// Adds the next document.
     ///
     /// # Errors
-    /// [`crate::Error::Io`]; [`crate::Error::Data`] if there are too many documents.
+    /// [`Error::Io`]; that of `too_many`.
     pub fn push<'a>(&mut self, lines: impl Iterator<Item = &'a str>) -> Result<()> {
         self.pending.extend(lines);
         self.ends.push(self.pending.len());
-        if self.pending.len() >= PENDING || self.ends.len() == DOCUMENTS { self.flush() } else { Ok(()) }
+        if self.pending.len() >= PENDING || self.ends.len() == self.at_a_time { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -186,6 +213,29 @@ impl Column {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_memory_for_keys_is_bounded() {
+        assert_eq!(at_a_time(&NearOptions::default()), DOCUMENTS);
+        let most = NearOptions {
+            dedup_near: true,
+            dedup_near_bands: 256,
+            dedup_near_rows: 16,
+            dedup_near_threshold: Some(0.5),
+            ..NearOptions::default()
+        };
+        most.check().unwrap();
+        let bytes = 257 * 16 + 4096;
+        assert_eq!(at_a_time(&most), (4 << 20) / bytes);
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = KeyFile::create(&most, &directory.path().join("near.keys"), || unreachable!()).unwrap();
+        for _ in 0..2000 {
+            file.push(std::iter::once("a")).unwrap();
+            assert!(file.ends.len() * bytes < COMPUTED);
+        }
+        let sizes = file.commit().unwrap();
+        assert_eq!((sizes.keys, sizes.sketches), (2000 * 257 * 20, 2000 * 4096));
+    }
 
     #[test]
     fn columns_are_read_in_chunks() {

@@ -20,6 +20,8 @@ pub(super) struct MinHash {
     factors: Vec<(u64, u64)>,
     rows: usize,
     shingle: usize,
+    /// Whether there is a key of all hashes.
+    has_last: bool,
 }
 
 /// The buffers of a thread.
@@ -46,10 +48,18 @@ impl MinHash {
             (a, b)
         };
         let factors = (0..count).map(factor).collect();
-        Self { factors, rows: options.dedup_near_rows, shingle: options.dedup_near_shingle }
+        Self {
+            factors,
+            rows: options.dedup_near_rows,
+            shingle: options.dedup_near_shingle,
+            has_last: options.has_last_key(),
+        }
     }
 
     /// Returns the key of each band of `text`, or nothing if it has no words. Its hashes are then in `buffers`.
+    ///
+    /// With a threshold, there is one more, of all hashes. Of a band, only the first document is compared with the others,
+    /// and it may be similar to none of them. By the last key, documents with the same shingles always find each other.
     pub fn keys(&self, text: &str, buffers: &mut Buffers) -> Vec<u128> {
         let Buffers { shingles, smallest, bytes } = buffers;
         smallest.clear();
@@ -70,7 +80,8 @@ impl MinHash {
             bytes.extend(hashes.iter().flat_map(|hash| hash.to_le_bytes()));
             xxh3_128_with_seed(bytes, band)
         };
-        (0..).zip(smallest.chunks_exact(self.rows)).map(key).collect()
+        let last = self.has_last.then_some(&smallest[..]);
+        (0..).zip(smallest.chunks_exact(self.rows).chain(last)).map(key).collect()
     }
 }
 

@@ -21,13 +21,13 @@ use std::path::{Path, PathBuf};
 
 pub(super) use self::clusters::{Clusters, Found};
 pub use self::clusters::{NearClusters, SampledCluster};
-pub(super) use self::keys::{KeyFile, KeySizes, lengths, sketches};
+pub(super) use self::keys::{KEYS, KeyFile, KeySizes, files_of, lengths, sketches};
 use self::options::NearOptions;
-use super::hashes::{Hashes, PARTITIONS, Place, repeats};
+use super::hashes::{Hashes, MOST_DOCUMENTS, PARTITIONS, Place, repeats};
 use crate::{Error, Result};
 
 /// The file with the keys.
-const KEYS: &str = "near.keys";
+const FILE: &str = "near.keys";
 
 /// Documents on disk. Their near-duplicates are found after the last one is added.
 pub(super) struct Near {
@@ -65,7 +65,7 @@ impl Near {
         let path = |name| directory.path().join(name);
         let spool = File::create(path("spool")).map(BufWriter::new).map_err(error)?;
         let spool = zstd::stream::write::Encoder::new(spool, 1).map_err(error)?;
-        let keys = KeyFile::create(options, &path(KEYS))?;
+        let keys = KeyFile::create(options, &path(FILE), too_many)?;
         Ok(Self { directory, options: options.clone(), memory, spool, keys, documents: 0 })
     }
 
@@ -103,7 +103,7 @@ impl Near {
         let error = |source| Error::io("cannot write", directory.path(), source);
         spool.finish().and_then(|mut file| file.flush()).map_err(error)?;
         let sizes = keys.commit()?;
-        let path = directory.path().join(KEYS);
+        let path = directory.path().join(FILE);
         let hashes = [Hashes { path: path.clone(), size: sizes.keys, runs: sizes.runs.clone() }];
         let pairs = |join: &mut dyn FnMut(Place, Place) -> Result<()>| {
             let both = |first, later| (first, later);
@@ -132,6 +132,14 @@ impl Near {
         }
         Ok(found)
     }
+}
+
+fn too_many() -> Error {
+    let reason = format!(
+        "dedup_near=True compares at most {MOST_DOCUMENTS} documents; pass less input, or `shard_size`, which divides the \
+         input into portions of fewer documents"
+    );
+    Error::conflict("dedup_near", reason)
 }
 
 /// Reads back what [`Near::push`] has written.

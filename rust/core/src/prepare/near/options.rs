@@ -94,6 +94,16 @@ impl NearOptions {
         Ok(())
     }
 
+    /// Whether documents have a key of all hashes, besides those of the bands.
+    pub(super) fn has_last_key(&self) -> bool {
+        self.dedup_near_threshold.is_some()
+    }
+
+    /// The number of keys of a document.
+    pub(super) fn keys(&self) -> usize {
+        self.dedup_near_bands + usize::from(self.has_last_key())
+    }
+
     /// The number of hashes of a document.
     pub(super) fn hashes(&self) -> usize {
         self.dedup_near_bands * self.dedup_near_rows

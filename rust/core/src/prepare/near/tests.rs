@@ -154,6 +154,16 @@ fn the_report_shows_the_largest_clusters() {
 }
 
 #[test]
+fn too_many_documents_are_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut near = Near::open(&NearOptions::default(), 1 << 20, directory.path()).unwrap();
+    let mut push = || near.push(0, std::iter::once("a\n"));
+    let error = std::iter::repeat_with(&mut push).take(1 << 17).find_map(Result::err).unwrap();
+    assert_eq!(error.facts().option, Some("dedup_near"));
+    assert!(error.to_string().contains("at most 65536 documents; pass less input, or `shard_size`"), "{error}");
+}
+
+#[test]
 fn a_threshold_keeps_documents_apart() {
     let one: Vec<_> = (0..100).map(|word| format!("w{word}")).collect();
     let mut other = one.clone();
@@ -169,6 +179,16 @@ fn a_threshold_keeps_documents_apart() {
     let same = [documents[0].clone(), documents[0].to_uppercase()];
     let exact = NearOptions { dedup_near_threshold: Some(1.0), ..options };
     assert_eq!(found(&same, &exact, 1 << 20, 1).0, [0]);
+}
+
+#[test]
+fn copies_are_joined_although_the_first_of_each_band_is_another_document() {
+    let pairs = || (0..12).flat_map(|one| (one + 1..12).map(move |other| (one, other)));
+    let documents: Vec<_> =
+        ["a", "A"].iter().flat_map(|word| pairs().map(move |(i, j)| format!("{word}{i} {word}{j}"))).collect();
+    let options = NearOptions { dedup_near_threshold: Some(1.0), ..options(1, 8, 1, KeepRule::First) };
+    let (kept, _) = found(&documents, &options, 1 << 20, 2);
+    assert!(kept.len() > 60 && kept.iter().all(|&it| it < 66), "{kept:?}");
 }
 
 #[test]

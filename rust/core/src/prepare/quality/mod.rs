@@ -13,11 +13,12 @@ mod stop_words;
 mod tests;
 mod words;
 
+use std::collections::BTreeMap;
+
 use self::layout::Layout;
 use self::repetition::Repetition;
 use self::rules::Rule;
 use self::stop_words::StopWords;
-pub use self::stop_words::has_stop_words;
 use self::words::Words;
 
 /// Applies the rules to one document after the other. Each thread has its own, and reuses its buffers.
@@ -27,6 +28,9 @@ pub(super) struct Judge {
     words: Words,
     stop_words: StopWords,
     repetition: Repetition,
+    /// The number of documents, by language, to which [`Rule::StopWords`] was not applied, because there is no list. It
+    /// counts those that broke no rule before.
+    pub without_stop_words: BTreeMap<String, u64>,
 }
 
 impl Judge {
@@ -38,6 +42,7 @@ impl Judge {
             words: Words::default(),
             stop_words: StopWords::default(),
             repetition: Repetition::default(),
+            without_stop_words: BTreeMap::new(),
         })
     }
 
@@ -59,13 +64,17 @@ impl Judge {
         let needs_words = |rule: &Rule| {
             !matches!(rule, Rule::Bullets | Rule::Ellipses | Rule::RepeatedLines | Rule::RepeatedParagraphs)
         };
+        let mut has_list = false;
         if self.rules.iter().any(needs_words) {
             let is_applied = self.rules.contains(&Rule::StopWords);
             let stop_words = if is_applied { self.stop_words.of(language) } else { None };
+            has_list = stop_words.is_some();
             self.words.read(text, stop_words);
         }
         let (layout, words) = (&self.layout, &self.words);
-        self.rules
+        let mut needs_list = false;
+        let fault = self
+            .rules
             .iter()
             .find(|rule| match rule {
                 Rule::Words => !words.count_is_usual(),
@@ -74,12 +83,22 @@ impl Judge {
                 Rule::Bullets => layout.has_many_bullets(),
                 Rule::Ellipses => layout.has_many_ellipses(),
                 Rule::Alphabetic => !words.are_alphabetic(),
-                Rule::StopWords => words.lack_stop_words(),
+                Rule::StopWords => {
+                    needs_list = true;
+                    words.lack_stop_words()
+                }
                 Rule::RepeatedLines => layout.repeats_lines(),
                 Rule::RepeatedParagraphs => layout.repeats_paragraphs(),
                 Rule::TopNgrams => self.repetition.has_frequent_ngram(words.all()),
                 Rule::RepeatedNgrams => self.repetition.repeats_ngrams(words.all()),
             })
-            .copied()
+            .copied();
+        if needs_list && !has_list {
+            match self.without_stop_words.get_mut(language) {
+                Some(count) => *count += 1,
+                None => drop(self.without_stop_words.insert(language.to_owned(), 1)),
+            }
+        }
+        fault
     }
 }

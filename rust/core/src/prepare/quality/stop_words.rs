@@ -30,15 +30,10 @@ impl StopWords {
     }
 }
 
-fn words_of(language: &str) -> Option<&'static [&'static str]> {
+pub(super) fn words_of(language: &str) -> Option<&'static [&'static str]> {
     match language {
         "en" => Some(&ENGLISH),
         "nb" | "nn" => stop_words::lookup("no"),
         _ => stop_words::lookup(language),
     }
-}
-
-/// Whether there is a list of stop words for a language.
-pub fn has_stop_words(language: &str) -> bool {
-    words_of(language).is_some()
 }

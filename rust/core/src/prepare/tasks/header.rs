@@ -16,7 +16,7 @@ use crate::{Error, Result};
 
 const FORMAT: &str = "albert-fast corpus";
 /// Must be raised whenever the same options and input give other bytes, temporary ones included.
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
 /// Options that do not change the output.
 const WITHOUT_EFFECT: [&str; 2] = ["dedup_memory", "samples"];
 

@@ -12,13 +12,20 @@ use serde::de::DeserializeOwned;
 use super::header::{Header, Manifest, Shard, not_ours};
 use crate::files::atomic;
 use crate::files::notes::Notes;
-use crate::files::raw::{names, read, size};
+use crate::files::raw::{names, read, size, size_optional};
 use crate::files::remote::{self, Address};
 use crate::files::resume::{Replace, check_same_as};
 use crate::prepare::hashes::PARTITIONS;
+use crate::prepare::near::files_of;
 use crate::prepare::options::PrepareOptions;
 use crate::prepare::output::{MANIFEST, PARTIAL, Target, WORK, is_ours};
 use crate::{Error, Result};
+
+/// The suffixes of files: the documents of a portion and their hashes, pairs of a partition, and the list of what is dropped.
+pub(super) const TEXT: &str = "zst";
+pub(super) const HASHES: &str = "hashes";
+pub(super) const PAIRS: &str = "pairs";
+pub(super) const DROPPED: &str = "dropped";
 
 /// A round of the work. It begins when all tasks of the one before have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +59,8 @@ impl Round {
     /// What is done in it, in a message.
     pub fn thing(self) -> &'static str {
         match self {
-            Self::Compare => "partition",
-            Self::Cluster => "list",
+            Self::Compare => "hash partition",
+            Self::Cluster => "list of near-duplicates",
             Self::Clean | Self::Write => "portion",
         }
     }
@@ -175,9 +182,22 @@ impl Job {
         (0..self.total(round)).into_par_iter().map(|number| self.marker(round, number)).collect()
     }
 
-    /// Returns for each number of a round whether it is noted as done.
+    /// Returns for each number of a round whether it is noted as done, and the files that later rounds read are there.
     pub fn done(&self, round: Round) -> Result<Vec<bool>> {
-        self.notes().done(round.name(), round.marker(), self.total(round))
+        let mut suffixes = vec![round.marker()];
+        suffixes.extend(self.made(round));
+        self.notes().done(round.name(), &suffixes, self.total(round))
+    }
+
+    /// The suffixes of the files in the directory of a round, without those that say what is done.
+    fn made(&self, round: Round) -> Vec<&'static str> {
+        let near = &self.options.near;
+        match round {
+            Round::Clean => [TEXT, HASHES].into_iter().chain(files_of(near)).collect(),
+            Round::Compare => near.dedup_near.then_some(PAIRS).into_iter().collect(),
+            Round::Cluster => vec![DROPPED],
+            Round::Write => Vec::new(),
+        }
     }
 
     /// Refuses what is in the directories if it is not this corpus. Returns the manifest if it is complete, and whether it
@@ -278,6 +298,16 @@ impl Job {
         }
         self.tidy()
     }
+}
+
+/// Refuses a file, and a directory that holds no corpus, complete or not, but something that prepare-text did not write.
+pub(super) fn check_directory(directory: &Path) -> Result<()> {
+    for name in [MANIFEST, PARTIAL] {
+        if size_optional(&directory.join(name))?.is_some() {
+            return Ok(());
+        }
+    }
+    refuse_foreign(directory)
 }
 
 /// Refuses a directory that holds something that prepare-text did not write.

@@ -5,24 +5,18 @@
 //! the end, so that the clusters are those of a command that drops exact duplicates first.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{Job, Round};
+use super::job::{DROPPED, Job, PAIRS, Round};
 use super::lists::{List, write_list};
 use super::markers::{Cleaned, Finished};
 use super::pairs::{read_pairs, write_pairs};
+use crate::Result;
 use crate::files::raw::size;
-use crate::prepare::hashes::{Hashes, Place, damaged, repeats};
-use crate::prepare::near::{Clusters, Found, KeyFile, KeySizes, NearClusters, lengths, sketches};
-use crate::{Error, Result};
-
-/// The suffixes of files: keys of a portion, pairs of a partition, and the list of what is dropped.
-const KEYS: &str = "keys";
-const PAIRS: &str = "pairs";
-const DROPPED: &str = "dropped";
+use crate::prepare::hashes::{Hashes, Place, damaged, lost, repeats, too_many_in_portion};
+use crate::prepare::near::{Clusters, Found, KEYS, KeyFile, KeySizes, NearClusters, lengths, sketches};
 
 /// Notes that the clusters are known.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,7 +27,10 @@ pub(super) struct Clustered {
 /// Begins the files with the keys of a portion, if near-duplicates are dropped.
 pub(super) fn key_file(job: &Job, number: u64) -> Result<Option<KeyFile>> {
     let options = &job.options.near;
-    options.dedup_near.then(|| KeyFile::create(options, &job.path(Round::Clean, number, KEYS))).transpose()
+    options
+        .dedup_near
+        .then(|| KeyFile::create(options, &job.path(Round::Clean, number, KEYS), too_many_in_portion))
+        .transpose()
 }
 
 /// Writes the pairs of consecutive partitions of the keys. `cleaned` is what is noted of all portions.
@@ -65,7 +62,7 @@ pub(super) fn cluster(job: &Job, mut tick: impl FnMut(u64) -> Result<()>) -> Res
         for partition in 0..job.total(Round::Compare) {
             tick(partition)?;
             let path = job.path(Round::Compare, partition, PAIRS);
-            for (first, later) in read_pairs(&path)?.ok_or_else(|| missing(&path))? {
+            for (first, later) in read_pairs(&path)?.ok_or_else(|| lost(&path))? {
                 join(first, later)?;
             }
         }
@@ -117,10 +114,6 @@ pub(super) fn report(job: &Job, finished: &[Finished]) -> Result<Option<NearClus
 
 /// Describes the list at `path`. It may be missing because another task has completed the corpus meanwhile.
 pub(super) fn list(path: &Path) -> Result<List> {
-    let size = size(path)?.ok_or_else(|| missing(path))?;
+    let size = size(path)?.ok_or_else(|| lost(path))?;
     List::new(path, size)
-}
-
-fn missing(path: &Path) -> Error {
-    Error::io("cannot read", path, ErrorKind::NotFound.into())
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use rayon::prelude::*;
 
-use super::job::{Job, Round, Sizes};
+use super::job::{HASHES, Job, Round, Sizes, TEXT};
 use super::lists::{List, write_list};
 use super::markers::{Cleaned, Finished, Found};
 use super::near::{cluster, dropped, key_file, list, write_all_pairs};
@@ -128,8 +128,8 @@ fn clean(job: &Job, inputs: &Inputs<'_>, round: Round, numbers: &[u64], progress
         let mut out = match round {
             Round::Write => Out::Written(shards(job, number)?),
             _ => Out::Kept(
-                TextFile::create(&job.path(round, number, "zst"), TextCompression::Zstd)?,
-                HashFile::create(&job.path(round, number, "hashes"))?,
+                TextFile::create(&job.path(round, number, TEXT), TextCompression::Zstd)?,
+                HashFile::create(&job.path(round, number, HASHES))?,
                 key_file(job, number)?.map(Box::new),
             ),
         };
@@ -175,18 +175,22 @@ fn shards(job: &Job, number: u64) -> Result<Shards> {
 fn compare(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress) -> Result<()> {
     let cleaned = job.markers::<Cleaned>(Round::Clean)?;
     let options = &job.options;
-    let total = numbers.len() as u64 * (u64::from(options.dedup_documents) + u64::from(options.near.dedup_near));
-    let mut done = 0;
-    let mut tick = || {
-        done += 1;
-        report(progress, "finding duplicates", "partitions", done, total)
+    let total = numbers.len() as u64;
+    let ranges = || {
+        let all = numbers.chunk_by(|one, next| one + 1 == *next);
+        all.filter_map(|range| Some((range, *range.first()? as usize..*range.last()? as usize + 1)))
     };
-    for range in numbers.chunk_by(|one, next| one + 1 == *next) {
-        let (Some(&first), Some(&last)) = (range.first(), range.last()) else { continue };
-        let partitions = first as usize..last as usize + 1;
-        if options.near.dedup_near {
-            write_all_pairs(job, &cleaned, partitions.clone(), memory, &mut tick)?;
+    if options.near.dedup_near {
+        let mut done = 0;
+        for (_, partitions) in ranges() {
+            write_all_pairs(job, &cleaned, partitions, memory, || {
+                done += 1;
+                report(progress, "finding near-duplicates", "partitions", done, total)
+            })?;
         }
+    }
+    let mut done = 0;
+    for (range, partitions) in ranges() {
         // The list says itself that it is done, and that so are the pairs.
         let write = |partition, list: &[Place]| write_list(&job.marker_path(Round::Compare, partition), list);
         if !options.dedup_documents {
@@ -194,7 +198,7 @@ fn compare(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress)
             continue;
         }
         let hashes = |(number, marker): (u64, &Cleaned)| {
-            let path = job.path(Round::Clean, number, "hashes");
+            let path = job.path(Round::Clean, number, HASHES);
             Hashes { path, size: marker.hashes_size, runs: marker.runs.clone() }
         };
         let portions: Vec<_> = (0..).zip(&cleaned).map(hashes).collect();
@@ -205,7 +209,8 @@ fn compare(job: &Job, memory: u64, numbers: &[u64], progress: &mut dyn Progress)
             |_, later| later,
             |partition, list| {
                 write(partition as u64, &list)?;
-                tick()
+                done += 1;
+                report(progress, "finding duplicates", "partitions", done, total)
             },
         )?;
     }
@@ -265,7 +270,7 @@ fn write_portion(
     mut may_continue: impl FnMut() -> bool,
 ) -> Result<()> {
     let cleaned: Cleaned = job.marker(Round::Clean, number)?;
-    let path = job.path(Round::Clean, number, "zst");
+    let path = job.path(Round::Clean, number, TEXT);
     let mut shards = shards(job, number)?;
     let mut next = dropped.each_ref().map(|list| list.iter().peekable());
     let mut texts = Vec::new();

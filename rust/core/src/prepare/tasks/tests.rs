@@ -307,7 +307,8 @@ fn a_list_that_is_missing_or_cut_off_is_never_an_empty_one() {
     }
     fs::remove_file(&path).unwrap();
     let error = write().unwrap_err();
-    assert!(error.is_missing() && error.to_string().contains(path.to_str().unwrap()), "{error}");
+    let wanted = format!("{}: this temporary file was removed; run the same command again", path.display());
+    assert!(error.to_string().contains(&wanted), "{error}");
     assert!(case.text("out", "").is_empty());
     // The list is made again.
     case.run("out", Some((0, 1))).unwrap();
@@ -375,7 +376,9 @@ fn finishing_says_what_is_missing() {
     for id in [0, 2] {
         case.run("out", Some((id, 3))).unwrap();
     }
-    assert!(message(Some(3)).contains("round 2 of 3: partitions 0-169 of 256 are missing; run tasks 0-1 of 3 again"));
+    assert!(
+        message(Some(3)).contains("round 2 of 3: hash partitions 0-169 of 256 are missing; run tasks 0-1 of 3 again")
+    );
     for id in [0, 1] {
         case.run("out", Some((id, 3))).unwrap();
     }

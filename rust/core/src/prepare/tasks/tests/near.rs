@@ -72,6 +72,7 @@ fn an_interruption_in_any_stage() {
     let wanted = case.files("whole");
     for (stage, there) in [
         ("preparing text", &[][..]),
+        ("finding near-duplicates", &["cleaned", "compared"]),
         ("finding duplicates", &["cleaned", "compared"]),
         ("joining near-duplicates", &["cleaned", "compared"]),
         ("writing documents", &["cleaned", "clustered", "compared", "written"]),
@@ -102,7 +103,8 @@ fn a_missing_or_damaged_file_is_an_error() {
         case.do_all_of(round, "out");
     }
     let text = finish(&case.to("out").output, Some(3)).unwrap_err().to_string();
-    let wanted = "round 3 of 4: list 0 of 1 is missing; run task 2 of 3 again (Slurm: --array=2), and then all tasks";
+    let wanted = "round 3 of 4: the list of near-duplicates is missing; run task 2 of 3 again (Slurm: --array=2), and then all \
+                  tasks";
     assert!(text.contains(wanted), "{text}");
     let cluster =
         || case.with_job("out", |job, inputs| run(job, inputs, Round::Cluster, &[0], &mut NoProgress)).unwrap_err();
@@ -111,13 +113,53 @@ fn a_missing_or_damaged_file_is_an_error() {
     fs::write(&path, &content[..content.len() - 1]).unwrap();
     assert!(cluster().to_string().contains("00007.pairs: this temporary file is damaged"));
     fs::remove_file(&path).unwrap();
-    assert!(cluster().is_missing());
+    assert!(cluster().to_string().contains("00007.pairs: this temporary file was removed; run the same command again"));
     fs::write(&path, content).unwrap();
     case.do_all_of(Round::Cluster, "out");
     let list = case.to("out").output.join(".prepare-text.partial/clustered/00000.dropped");
     fs::write(&list, "short").unwrap();
     let error = case.run("out", Some((0, 1))).unwrap_err().to_string();
     assert!(error.contains("00000.dropped: this temporary file is damaged"), "{error}");
+}
+
+#[test]
+fn a_lost_file_is_made_again() {
+    let mut case = near_case(KeepRule::Longest, true);
+    case.options.near.dedup_near_threshold = Some(0.93);
+    case.run("whole", None).unwrap();
+    let wanted = case.files("whole");
+    for (number, lost) in [
+        "cleaned/00001.zst",
+        "cleaned/00001.hashes",
+        "cleaned/00001.keys",
+        "cleaned/00001.lengths",
+        "cleaned/00001.sketches",
+        "compared/00007.pairs",
+        "compared/00255.duplicates",
+        "clustered/00000.dropped",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        case.run("out", Some((0, 2))).unwrap();
+        for round in [Round::Clean, Round::Compare, Round::Cluster] {
+            case.do_all_of(round, "out");
+        }
+        let path = case.to("out").output.join(".prepare-text.partial").join(lost);
+        fs::remove_file(&path).unwrap();
+        let error = finish(&case.to("out").output, None).unwrap_err().to_string();
+        let round = ["cleaned", "compared", "clustered"].iter().position(|it| lost.starts_with(it)).unwrap() + 1;
+        assert!(error.contains(&format!(": round {round} of 4: ")), "{lost}: {error}");
+        if number % 2 == 0 {
+            case.run("out", None).unwrap();
+        } else {
+            let ends = [0, 1, 0, 1].map(|id| case.run("out", Some((id, 2))).unwrap().summary.is_some());
+            assert!(ends[3], "{lost}");
+        }
+        assert_eq!(case.files("out"), wanted, "{lost}");
+        fs::remove_dir_all(case.to("out").output).unwrap();
+        fs::remove_dir_all(case.to("eval-out").output).unwrap();
+    }
 }
 
 #[test]

@@ -180,7 +180,7 @@ impl Job {
 
     /// Returns for each portion whether a round of it is noted as done.
     pub fn done(&self, round: Round) -> Result<Vec<bool>> {
-        work(&self.directory).done(round.name(), "json", self.header.portions)
+        work(&self.directory).done(round.name(), &["json"], self.header.portions)
     }
 
     /// Returns those of `portions` whose words are not there as they are noted.

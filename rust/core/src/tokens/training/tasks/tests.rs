@@ -411,7 +411,7 @@ fn other_options_and_input_are_refused() {
     };
     assert!(with(|it| it.options.vocab_size = 61).contains("begun with vocab_size=60, not 61; pass 60 to resume"));
     assert!(with(|it| it.options.input_sentence_size = 9).contains("input_sentence_size=0, not 9"));
-    assert!(with(|it| it.reading.rules.keep_accents = true).contains("keep_accents=false, not true"));
+    assert!(with(|it| it.reading.rules.keep_accents = true).contains("keep_accents=False, not keep_accents=True"));
     assert!(with(|it| it.reading.on_bad_utf8 = OnBadUtf8::Replace).contains("on_bad_utf8=error, not replace"));
     assert!(with(|it| it.output.portion_bytes = 999).contains("portion_bytes=1000, not 999"));
     let error = with(|it| it.options.normalization.remove_extra_whitespaces = true);
