@@ -12,7 +12,7 @@ use crate::{Error, Result};
 pub(crate) struct Difference {
     /// Completes the sentence "made with ...": "ngram 2, not 3".
     what: String,
-    /// What to pass to keep the output, if this is an option: "2", "skip_bad=False", "no `quality_skip`".
+    /// What to pass to keep the output, if this is an option: a value, `skip_bad=False`, or "no" and its name.
     keep: Option<String>,
 }
 
@@ -110,8 +110,8 @@ impl Difference {
     }
 }
 
-/// Returns an option with a value, or `None` if that would be long: "skip_bad=False", "keep_language=de keep_language=en".
-/// Nothing stands for an empty list.
+/// Returns an option with a value, as in `skip_bad=False` and `keep_language=de keep_language=en`. Returns `None` if that
+/// would be long, and an empty string for an empty list.
 fn named(name: &str, value: &Value) -> Option<String> {
     /// The most values of a list that are written.
     const MOST: usize = 8;
