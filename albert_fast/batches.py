@@ -295,7 +295,7 @@ def _name(store: Store) -> str:
     return store.address or str(store.path) if isinstance(store, TokenStore) else fspath(store)
 
 
-def _too_small(stores: Sequence[TokenStore], weights: Sequence[float], temperature: float | None) -> AlbertFastError:
+def too_small(stores: Sequence[TokenStore], weights: Sequence[float], temperature: float | None) -> AlbertFastError:
     """Returns the error for a weight that is too small for one instance in a period of the mixture.
 
     `temperature` is that of weights that come from sizes, otherwise None.
@@ -421,7 +421,7 @@ class InstanceStream(BatchSource):
             if error.option != "weights":
                 raise
             by_sizes = None if isinstance(store, Mapping) else mixture_temperature or 1.0
-            raise _too_small(stores, weights, by_sizes) from None
+            raise too_small(stores, weights, by_sizes) from None
 
     def _open(self, **arguments: Any) -> _native.Batches:
         return _native.instance_batches(

@@ -162,20 +162,31 @@ def make(
     Raises:
         AlbertFastError: those of `make_records`.
     """
-    inputs = [*options.inputs]
-    weights: list[float] = []
     given = stores(options)
-    if len(given) == 1:
-        inputs = [given[0].store]
-    elif given:
-        from albert_fast.batches import mixed
+    if len(given) < 2:
+        return _make(options, [given[0].store] if given else options.inputs, (), tokenizer, progress)
+    from albert_fast.batches import mixed, too_small
 
-        cache: dict[str, Any] = {"cache_dir": options.cache_dir, "cache_size": options.cache_size}
-        # The core verifies them. Copies of remote ones stay in the cache as long as `opened` lives.
-        opened = [TokenStore(store, verify=False, **cache, progress=progress) for store, _ in given]
-        own = [weight for _, weight in given if weight is not None]
-        _, weights = mixed(dict(zip(opened, own, strict=True)) if own else opened, options.mixture_temperature)
-        inputs = [str(store.path) for store in opened]
+    cache: dict[str, Any] = {"cache_dir": options.cache_dir, "cache_size": options.cache_size}
+    # The core verifies them. Copies of remote ones stay in the cache as long as `opened` lives.
+    opened = [TokenStore(store, verify=False, **cache, progress=progress) for store, _ in given]
+    own = [weight for _, weight in given if weight is not None]
+    _, weights = mixed(dict(zip(opened, own, strict=True)) if own else opened, options.mixture_temperature)
+    try:
+        return _make(options, [str(store.path) for store in opened], weights, tokenizer, progress)
+    except AlbertFastError as error:
+        if error.option != "weights":
+            raise
+        raise too_small(opened, weights, None if own else options.mixture_temperature or 1.0) from None
+
+
+def _make(
+    options: MakeRecords,
+    inputs: Sequence[str],
+    weights: Sequence[float],
+    tokenizer: Tokenizer,
+    progress: Callable[[str, str, int, int], None] | None,
+) -> dict[str, Any]:
     return _native.make_records(
         inputs,
         str(options.output_dir),

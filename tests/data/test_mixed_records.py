@@ -160,7 +160,11 @@ def test_what_does_not_fit_is_refused(command: Command, here: Path) -> None:
         (["sea=1", "land=1", "--shuffle", "blocks"], 2, "--shuffle blocks makes records of one token store; drop it"),
         (["sea=1", "land=1", "--mixture-temperature", 2], 2, "stores with weights have no temperature; remove"),
         (["sea", "--mixture-temperature", 2], 2, "--mixture-temperature has no effect without several token stores"),
-        (["sea=1", "land=0.0000001"], 2, "must be at least 1/65536 of their sum each"),
+        (
+            ["sea=1", "land=0.0000001"],
+            2,
+            "land must be at least 1/65,536 of the sum of all weights, got 1e-07 of 1;",
+        ),
     ):
         refused = command("make-records", *inputs, "--max-predictions-per-seq", 77, "--output-dir", "out")
         assert refused.code == code, refused.err
