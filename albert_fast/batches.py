@@ -6,6 +6,7 @@ a trainer only needs its step number to resume.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -295,24 +296,35 @@ def _name(store: Store) -> str:
     return store.address or str(store.path) if isinstance(store, TokenStore) else fspath(store)
 
 
-def too_small(stores: Sequence[TokenStore], weights: Sequence[float], temperature: float | None) -> AlbertFastError:
-    """Returns the error for a weight that is too small for one instance in a period of the mixture.
+@contextlib.contextmanager
+def names_of_weights(
+    stores: Sequence[TokenStore], weights: Sequence[float], temperature: float | None
+) -> Iterator[None]:
+    """Lets the core's error about a weight that is too small name the store and the fix.
 
-    `temperature` is that of weights that come from sizes, otherwise None.
+    Args:
+        stores: the stores of a mixture.
+        weights: their weights.
+        temperature: that of weights that come from sizes, otherwise None.
     """
-    weight, store = min(zip(weights, map(_name, stores), strict=True))
-    least = "at least 1/65,536 of the sum of all weights"
-    if temperature is not None:
+    try:
+        yield
+    except AlbertFastError as error:
+        if error.option != "weights":
+            raise
+        weight, store = min(zip(weights, map(_name, stores), strict=True))
+        least = "at least 1/65,536 of the sum of all weights"
+        if temperature is None:
+            message = (
+                f"the weight of {store} must be {least}, got {weight:g} of {sum(weights):g}; pass a larger weight, or "
+                "remove the store"
+            )
+            raise AlbertFastError(message, kind="option", option="store", value=weight) from None
         message = (
             f"mixture_temperature={temperature:g} gives {store} a weight that is too small: it must be {least}; pass a "
             "larger temperature, or remove the store"
         )
-        return AlbertFastError(message, kind="option", option="mixture_temperature", value=temperature)
-    message = (
-        f"the weight of {store} must be {least}, got {weight:g} of {sum(weights):g}; pass a larger weight, or remove "
-        "the store"
-    )
-    return AlbertFastError(message, kind="option", option="store", value=weight)
+        raise AlbertFastError(message, kind="option", option="mixture_temperature", value=temperature) from None
 
 
 @documented(StreamOptions)
@@ -415,13 +427,8 @@ class InstanceStream(BatchSource):
             "fall": fall,
             "tokenizer": tokenizer,
         }
-        try:
+        with names_of_weights(stores, weights, None if isinstance(store, Mapping) else mixture_temperature or 1.0):
             super().__init__(arguments, num_threads)
-        except AlbertFastError as error:
-            if error.option != "weights":
-                raise
-            by_sizes = None if isinstance(store, Mapping) else mixture_temperature or 1.0
-            raise too_small(stores, weights, by_sizes) from None
 
     def _open(self, **arguments: Any) -> _native.Batches:
         return _native.instance_batches(

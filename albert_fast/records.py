@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from albert_fast import _native
 from albert_fast._native import Tokenizer, TokenStore
+from albert_fast.batches import mixed, names_of_weights
 from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.options import (
     CacheOptions,
@@ -162,50 +163,41 @@ def make(
     Raises:
         AlbertFastError: those of `make_records`.
     """
+    inputs = [*options.inputs]
+    weights: list[float] = []
+    opened: list[TokenStore] = []
+    temperature: float | None = None
     given = stores(options)
-    if len(given) < 2:
-        return _make(options, [given[0].store] if given else options.inputs, (), tokenizer, progress)
-    from albert_fast.batches import mixed, too_small
-
-    cache: dict[str, Any] = {"cache_dir": options.cache_dir, "cache_size": options.cache_size}
-    # The core verifies them. Copies of remote ones stay in the cache as long as `opened` lives.
-    opened = [TokenStore(store, verify=False, **cache, progress=progress) for store, _ in given]
-    own = [weight for _, weight in given if weight is not None]
-    _, weights = mixed(dict(zip(opened, own, strict=True)) if own else opened, options.mixture_temperature)
-    try:
-        return _make(options, [str(store.path) for store in opened], weights, tokenizer, progress)
-    except AlbertFastError as error:
-        if error.option != "weights":
-            raise
-        raise too_small(opened, weights, None if own else options.mixture_temperature or 1.0) from None
-
-
-def _make(
-    options: MakeRecords,
-    inputs: Sequence[str],
-    weights: Sequence[float],
-    tokenizer: Tokenizer,
-    progress: Callable[[str, str, int, int], None] | None,
-) -> dict[str, Any]:
-    return _native.make_records(
-        inputs,
-        str(options.output_dir),
-        tokenizer,
-        options.instance_options().to_json(),
-        num_shards=options.num_shards,
-        compression=options.compression,
-        num_threads=options.num_threads,
-        on_bad_utf8=options.on_bad_utf8,
-        format=options.input_format,
-        keep_store=options.keep_store,
-        overwrite=options.overwrite,
-        cache_dir=options.cache_dir,
-        cache_size=options.cache_size,
-        num_tasks=options.num_tasks,
-        task_id=options.task_id,
-        weights=weights,
-        progress=progress,
-    )
+    if len(given) == 1:
+        inputs = [given[0].store]
+    elif given:
+        cache: dict[str, Any] = {"cache_dir": options.cache_dir, "cache_size": options.cache_size}
+        # The core verifies them. Copies of remote ones stay in the cache as long as `opened` lives.
+        opened = [TokenStore(store, verify=False, **cache, progress=progress) for store, _ in given]
+        own = [weight for _, weight in given if weight is not None]
+        _, weights = mixed(dict(zip(opened, own, strict=True)) if own else opened, options.mixture_temperature)
+        temperature = None if own else options.mixture_temperature or 1.0
+        inputs = [str(store.path) for store in opened]
+    with names_of_weights(opened, weights, temperature):
+        return _native.make_records(
+            inputs,
+            str(options.output_dir),
+            tokenizer,
+            options.instance_options().to_json(),
+            num_shards=options.num_shards,
+            compression=options.compression,
+            num_threads=options.num_threads,
+            on_bad_utf8=options.on_bad_utf8,
+            format=options.input_format,
+            keep_store=options.keep_store,
+            overwrite=options.overwrite,
+            cache_dir=options.cache_dir,
+            cache_size=options.cache_size,
+            num_tasks=options.num_tasks,
+            task_id=options.task_id,
+            weights=weights,
+            progress=progress,
+        )
 
 
 def stores(options: MakeRecords) -> list[Weighted]:

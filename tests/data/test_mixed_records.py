@@ -163,7 +163,12 @@ def test_what_does_not_fit_is_refused(command: Command, here: Path) -> None:
         (
             ["sea=1", "land=0.0000001"],
             2,
-            "land must be at least 1/65,536 of the sum of all weights, got 1e-07 of 1;",
+            "land must be at least 1/65,536 of the sum of all weights, got 1e-07 of 1; pass",
+        ),
+        (
+            ["sea", "land", "--mixture-temperature", 0.001],
+            2,
+            " a weight that is too small: it must be at least 1/65,536",
         ),
     ):
         refused = command("make-records", *inputs, "--max-predictions-per-seq", 77, "--output-dir", "out")

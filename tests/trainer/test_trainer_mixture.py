@@ -105,7 +105,7 @@ def test_what_must_be_the_same_to_resume(material: Material, other: str, monkeyp
     monkeypatch.setattr(resume, "_decay_begins", lambda *_: None)
     store = str(material.store)
     known = two(material.store, other)
-    mixed = {"tokens": (f"{store}=3", f"{other}=1")}
+    mixed: dict[str, Any] = {"tokens": (f"{store}=3", f"{other}=1")}
     phased = facts(opened(**known))
     again = {**known, "phase": (*known["phase"][:2], {**known["phase"][2], "micro_batch_size": 4})}
     resume.check_facts(Path("run"), phased, facts(opened(**again)), 3)  # as fast as the user likes

@@ -20,7 +20,7 @@ CONFIG = "pass model='run/albert_config.json' to resume"
 
 
 def facts(vocab_size: int, tokenizer: Facts) -> Facts:
-    data: Any = SimpleNamespace(identity={"kind": "tokens", "digest": str(vocab_size)}, tokenizer=tokenizer)
+    data: Any = SimpleNamespace(identity={"kind": "tokens", "digest": str(vocab_size)}, tokenizer=tokenizer, phases=())
     return resume.facts(replace(PRESETS["tiny"], vocab_size=vocab_size), Options(), data, None)
 
 
@@ -61,7 +61,7 @@ def resumed(then: Facts, now: Facts, step: int) -> str:
 def scheduled(total: int | None, masked: float | str = 0.15, **changes: Any) -> Facts:
     given = {"learning_rate_schedule": "wsd", "decay_fraction": 0.25, "num_warmup_steps": 10, **changes}
     options = Options(**given if total is None else {**given, "num_train_steps": total})
-    data: Any = SimpleNamespace(identity={"kind": "tokens", "masked_lm_prob": masked}, tokenizer={})
+    data: Any = SimpleNamespace(identity={"kind": "tokens", "masked_lm_prob": masked}, tokenizer={}, phases=())
     return resume.facts(PRESETS["tiny"], options, data, None)
 
 
