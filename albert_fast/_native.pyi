@@ -1032,9 +1032,7 @@ def make_records(
 
     Returns:
         The content of `dataset.json`, and `"already_complete"`, `"resumed_shards"`, `"replaced"` (the number of bad
-        bytes replaced), `"store"` (the token store, if it was kept), `"seconds"` by stage, `"warnings"`. With
-        weights, and if there was work to do, `"drawn"`: the number of instances from each store, and that of passes
-        over it. For a task,
+        bytes replaced), `"store"` (the token store, if it was kept), `"seconds"` by stage, `"warnings"`. For a task,
         what is in `dataset.json` is only there if all shards are complete, and there is `"task"`: the numbers of its
         shards, `"first"` and (exclusive) `"end"`; how many there are in all, `"total"` and `"complete"`; `"round"` and
         `"rounds"`, which are 1; and what `dataset.json` says of the task's shards, `"shards"`.

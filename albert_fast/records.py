@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from albert_fast import _native
 from albert_fast._native import Tokenizer, TokenStore
 from albert_fast.batches import mixed, names_of_weights
-from albert_fast.errors import AlbertFastError, option_error
+from albert_fast.errors import AlbertFastError, option_error, shown
 from albert_fast.options import (
     CacheOptions,
     CorpusFormat,
@@ -19,17 +21,16 @@ from albert_fast.options import (
     TaskOptions,
     options_of,
 )
-from albert_fast.options.base import documented
+from albert_fast.options.base import as_number, documented
 from albert_fast.options.instances import InstanceShape
-from albert_fast.options.mixtures import Weighted, mixture, weighted
+from albert_fast.options.mixtures import Weighted, mixture, refused, weighted
 from albert_fast.options.records import InstanceOptions, MixtureOptions
 from albert_fast.paths import as_path, is_remote
 from albert_fast.tasks import Task, of_task
 from albert_fast.tokenizers.files import is_store, refuse_unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from albert_fast.options.instances import RngKind, Shuffle, SingleSegment, WordBoundary
     from albert_fast.options.records import Compression
@@ -207,7 +208,7 @@ def stores(options: MakeRecords) -> list[Weighted]:
         AlbertFastError: there are text and token stores; a store is not complete, or is given twice; a weight is
             invalid; the temperature has no effect.
     """
-    given = [weighted(text) for text in options.inputs]
+    given = [_weighted(text) for text in options.inputs]
     found: list[bool] = []
     for store, _ in given:
         # Whether each of many remote files is a store takes long to ask. If the first is none, the others are not.
@@ -223,10 +224,60 @@ def stores(options: MakeRecords) -> list[Weighted]:
     if options.mixture_temperature is not None and not (len(given) > 1 and any(found)):
         message = "`mixture_temperature` has no effect without several token stores; remove it"
         raise AlbertFastError(message, kind="option", option="mixture_temperature")
-    return mixture(options.inputs, options.mixture_temperature) if any(found) else []
+    if not any(found):
+        return []
+    for store, _ in given:
+        if _is_inside(options.output_dir, store):
+            message = f"{options.output_dir} is inside the token store {store}; pass another path"
+            raise AlbertFastError(message, kind="option", option="output_dir", path=options.output_dir)
+    return mixture(options.inputs, options.mixture_temperature)
+
+
+def _weighted(text: str) -> Weighted:
+    """Returns the store and the weight in STORE=WEIGHT. Text with a weight is kept as it is.
+
+    Raises:
+        AlbertFastError: text that exists has a weight, or a token store has one that is not a number.
+    """
+    found = weighted(text)
+    before, equals, number = text.rpartition("=")
+    if not equals or is_remote(text) or (found.store == text and os.path.lexists(text)):
+        return found
+    if found.weight is None and is_store(as_path(before)):
+        raise AlbertFastError(refused(before, number or "nothing"), kind="option", option="inputs")
+    if found.weight is not None and os.path.lexists(before) and not is_store(as_path(before)):
+        refuse_unfinished(as_path(before))
+        message = f"{before} is not a token store, and only token stores have a weight; tokenize it first"
+        raise AlbertFastError(message, kind="option", option="inputs")
+    return found
+
+
+def _is_inside(path: Path, store: str) -> bool:
+    """Returns whether a path is a store's directory, or in it."""
+    if is_remote(str(path)) or is_remote(store):
+        return is_remote(str(path)) and f"{path}/".startswith(f"{store.rstrip('/')}/")
+    return Path(path).resolve().is_relative_to(Path(store).resolve())
 
 
 def _paths(paths: PathLike | Iterable[PathLike] | Mapping[Any, float]) -> tuple[str, ...]:
-    many = [paths] if isinstance(paths, str | os.PathLike) else paths
+    if isinstance(paths, set | frozenset):
+        raise option_error("inputs", "a sequence, because its order counts", paths, "pass a list")
+    if isinstance(paths, Mapping):
+        paths = [f"{_path(path)}={_number(path, weight)}" for path, weight in paths.items()]
+    many: Any = [paths] if isinstance(paths, str | bytes | os.PathLike | TokenStore) else paths
+    if isinstance(many, Iterable):
+        many = [_path(path) for path in many]
     found: tuple[str, ...] = options_of(MakeRecords)["inputs"].check(many)
     return found
+
+
+def _path(path: Any) -> Any:
+    """Returns a store's path, and anything else as it is."""
+    return path.address or path.path if isinstance(path, TokenStore) else path
+
+
+def _number(path: Any, weight: Any) -> float:
+    number = as_number(weight)
+    if number is None or number <= 0:
+        raise AlbertFastError(refused(str(_path(path)), shown(weight)), kind="option", option="inputs", value=weight)
+    return number

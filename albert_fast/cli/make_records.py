@@ -42,10 +42,11 @@ def make_records(options: MakeRecords, given: frozenset[str]) -> None:
 
     If it is interrupted, run the same command again to resume.
 
-    Several token stores, each with a weight, give a mixture. It has as many instances as --dupe-factor passes over all
-    stores.
+    Several token stores are mixed, here 7 to 3:
 
-    With --num-tasks and --task-id, the command makes a share of the records of token stores. Others make the rest.
+        albert-fast make-records wikipedia=7 clinical=3 --output-dir records
+
+    With --num-tasks and --task-id, the command makes a part of the records of token stores. Other tasks make the rest.
     """
     run(options, given)
 
@@ -120,12 +121,18 @@ def open_for(options: MakeRecords) -> tuple[Tokenizer, str | None]:
 
 def drawn(result: dict[str, Any], given: Sequence[Weighted]) -> list[str]:
     """Returns a line for each store of a mixture: how many instances are from it."""
-    found: list[tuple[int, float]] = result.get("drawn", [])
-    total = sum(instances for instances, _ in found)
+    found: list[dict[str, Any]] = result.get("drawn", [])
+    total = sum(one["instances"] for one in found)
     return [
-        f"from {store}: {number(instances, 'instance')} ({100 * instances / total:.1f}%), {passes:,.2f} passes over it"
-        for (store, _), (instances, passes) in zip(given, found, strict=False)
+        f"from {store}: {number(one['instances'], 'instance')} ({_few(100 * one['instances'] / total, 1)}%), "
+        f"{_few(one['passes'], 2)} passes over it"
+        for (store, _), one in zip(given, found, strict=False)
     ]
+
+
+def _few(value: float, digits: int) -> str:
+    """Returns a number with so many decimals, or with two digits if it is too small for them."""
+    return f"{value:,.{digits}f}" if value >= 10**-digits else f"{value:.2g}"
 
 
 def keep_config(options: MakeRecords, opened: Tokenizer, *, already_complete: bool, is_task: bool) -> None:

@@ -57,7 +57,8 @@ class InstanceOptions(MaskRules, InstanceShape):
     )
     dupe_factor: int = option(
         2,
-        "Number of passes over the corpus. Each pass adds instances with new chunk lengths and masks.",
+        "Number of passes over the corpus. Each pass adds instances with new chunk lengths and masks. With several "
+        "token stores, it sets the number of all instances, and the weights set the passes over each store.",
         INSTANCES,
         low=1,
         high=100_000,
@@ -109,13 +110,13 @@ class MixtureOptions(Stage):
 
     mixture_temperature: float | None = option(
         None,
-        "With several token stores without weights: take instances of each with a weight of its number of tokens to "
-        "the power of 1/T. A large T gives all stores about the same weight.",
+        "With several token stores without weights: give each the weight tokens ** (1 / T). A large T gives all stores "
+        "about the same weight.",
         INPUT,
         metavar="T",
         low=0,
         above=True,
-        shown="1, the weight of their sizes",
+        shown="1: sizes decide",
     )
 
 
@@ -144,8 +145,9 @@ class MakeRecords(
 
     inputs: tuple[str, ...] = option(
         REQUIRED,
-        f"The corpus, with one sentence per line and a blank line after each document: {INPUT_PATHS}. Or a token "
-        "store; or several, each with =WEIGHT, the fraction of the instances that are from it.",
+        f"The corpus, with one sentence per line and a blank line after each document: {INPUT_PATHS}. Or one "
+        "or more token stores. STORE=WEIGHT sets how many of the instances are from a store, relative to the other "
+        "weights.",
         INPUT,
         metavar="INPUT",
         argument=True,

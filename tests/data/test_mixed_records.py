@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -70,8 +71,8 @@ def test_weights_are_fractions_of_the_instances(stores: dict[str, TokenStore], t
     tokenizer = stores["sea"].tokenizer()
     sizes = {}
     for name in ("sea", "land"):
-        sizes[name] = make_records(stores[name].path, tmp_path / name, tokenizer, dupe_factor=1, **SHAPE).instances
-    total = 2 * sum(sizes.values())
+        sizes[name] = make_records(stores[name].path, tmp_path / name, tokenizer, **SHAPE).instances
+    total = sum(sizes.values())
     for weights in ({"sea": 3, "land": 1}, {"sea": 0.1, "land": 0.9}):
         inputs = {stores[name].path: weight for name, weight in weights.items()}
         made = make_records(inputs, tmp_path / "mixed", tokenizer, overwrite=True, **SHAPE)
@@ -80,6 +81,10 @@ def test_weights_are_fractions_of_the_instances(stores: dict[str, TokenStore], t
         for name, weight in weights.items():
             assert abs(found[name] - total * weight / sum(weights.values())) <= 1
     assert made.described["totals"]["documents"] == 360
+    assert [one["instances"] for one in made.described["drawn"]] == [found["sea"], found["land"]]
+    opened = {stores[name]: weight for name, weight in {"sea": 1, "land": 9}.items()}
+    again = make_records(opened, tmp_path / "mixed", tokenizer, **SHAPE)
+    assert again.already_complete
 
 
 def test_without_weights_sizes_count(stores: dict[str, TokenStore], tmp_path: Path) -> None:
@@ -104,7 +109,7 @@ def test_tasks_and_resumed_commands_write_the_same_bytes(command: Command, here:
     assert "instances (60.0%), " in sea
     whole = files("one")
     again = command("make-records", *inputs, "--output-dir", "one")
-    assert (again.code, "these records are already complete" in again.err) == (0, True)
+    assert (again.code, "these records are already complete" in again.err, sea in again.err) == (0, True, True)
     assert files("one") == whole
     for task in (1, 2, 0):
         done = command("make-records", *inputs, "--output-dir", "tasks", "--num-tasks", 3, "--task-id", task)
@@ -149,6 +154,12 @@ def test_what_does_not_fit_is_refused(command: Command, here: Path) -> None:
         ),
         (["sea=1", "nowhere=1"], 2, "nowhere is not a token store, but sea is; pass only token stores, or only text"),
         (["text.txt", "sea"], 2, "text.txt is not a token store, but sea is; pass only token stores, or only text"),
+        (["text.txt=1", "sea=1"], 2, "text.txt is not a token store, and only token stores have a weight; tokenize"),
+        (["text.txt=1"], 2, "text.txt is not a token store, and only token stores have a weight; tokenize it first"),
+        (["sea=1/3", "land=1"], 2, "the weight of sea must be a number above 0, got 1/3; pass a number such as 0.3"),
+        (["sea=", "land=1"], 2, "the weight of sea must be a number above 0, got nothing; pass a number such as 0.3"),
+        (["sea=70%", "land=1"], 2, "the weight of sea must be a number, got 70%; pass sea=0.7"),
+        (["sea=60000", "land=1"], 1, "land: none of the 795 instances is from this store; give it a larger weight"),
         (["sea", "./sea"], 2, "the store ./sea is given twice; remove one, or pass one with the sum of their weights"),
         (["sea=1", "other=1"], 1, "were made with different tokenizers"),
         (
@@ -175,12 +186,25 @@ def test_what_does_not_fit_is_refused(command: Command, here: Path) -> None:
         assert refused.code == code, refused.err
         assert told in refused.error
         assert not Path("out").exists()
+    for inputs in (["sea=1", "land=1"], ["sea"]):
+        refused = command("make-records", *inputs, *made[:2], "--output-dir", "sea/out")
+        assert (refused.code, refused.error) == (2, "sea/out is inside the token store sea; pass another path")
     refused = command("make-records", "sea=0.5", "land=0.5", *made)
     assert refused.code == 1
     assert refused.error.startswith("made: made with another input; pass --overwrite to replace it, or another")
 
 
-def test_stores_must_fit_weights_in_the_core(stores: dict[str, TokenStore], tmp_path: Path) -> None:
+def test_what_the_function_refuses(stores: dict[str, TokenStore], tmp_path: Path) -> None:
+    sea, land = stores["sea"], stores["land"]
+    for inputs, told in (
+        ({sea.path, land.path}, "inputs must be a sequence, because its order counts, got "),
+        ({sea: 1, land: 0}, f"the weight of {land.path} must be a number above 0, got 0; to draw nothing from"),
+        ({sea: 1, land: "1"}, f"the weight of {land.path} must be a number above 0, got '1'"),
+        ([5], "inputs must be a list of strings"),
+    ):
+        with pytest.raises(AlbertFastError, match=re.escape(told)) as caught:
+            make_records(inputs, tmp_path / "out", sea.tokenizer())  # type: ignore[arg-type]
+        assert caught.value.option == "inputs"
     with pytest.raises(AlbertFastError, match=r"the store .* is given twice"):
         make_records([stores["sea"].path] * 2, tmp_path / "out", stores["sea"].tokenizer())
     shutil.copytree(stores["sea"].path, tmp_path / "copy")

@@ -194,9 +194,9 @@ pub fn make_records(
         let address = store.as_ref().map(|store| store.address().map(Path::to_path_buf));
         Ok(Outcome::All(Made { store: address.unwrap_or(made.store), ..made }))
     })?;
-    let (result, drawn, seconds, notes) = match outcome {
-        Outcome::All(made) => (all_records(py, &made)?, made.drawn, made.seconds, made.notes),
-        Outcome::Task(made) => (records_of_task(py, &made)?, made.drawn, made.seconds, made.notes),
+    let (result, seconds, notes) = match outcome {
+        Outcome::All(made) => (all_records(py, &made)?, made.seconds, made.notes),
+        Outcome::Task(made) => (records_of_task(py, &made)?, made.seconds, made.notes),
     };
     let by_stage = PyDict::new(py);
     for (stage, value) in seconds {
@@ -204,10 +204,6 @@ pub fn make_records(
     }
     result.set_item("seconds", by_stage)?;
     result.set_item("warnings", notes)?;
-    if !drawn.is_empty() {
-        let drawn: Vec<_> = drawn.into_iter().map(|of_store| (of_store.instances, of_store.passes)).collect();
-        result.set_item("drawn", drawn)?;
-    }
     Ok(result.into_any().unbind())
 }
 

@@ -11,7 +11,6 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
-pub use self::mixture::Drawn;
 pub use self::task::{TaskMade, make_records_task};
 use super::write::{self, Found, InstanceSource, Origin, RecordsOptions};
 use crate::files::inputs::{InputFile, InputRecord, refuse_output_in_input};
@@ -77,8 +76,6 @@ pub struct Made {
     pub store: Option<PathBuf>,
     /// Number of invalid UTF-8 sequences that became U+FFFD.
     pub replaced: u64,
-    /// What a mixture has of each store; empty if there is no mixture, or the records were complete before.
-    pub drawn: Vec<Drawn>,
     /// Wall-clock seconds of each stage.
     pub seconds: Vec<(&'static str, f64)>,
     /// Notes for the user, in sentences.
@@ -89,7 +86,7 @@ pub struct Made {
 /// token store, or several with weights.
 ///
 /// A mixture of stores has as many instances as `dupe_factor` passes over all of them. The weights say how many are from
-/// each store, whose instances are those of its passes 0, 1, ...; the last pass may be a part.
+/// each store. They are those of its passes 0, 1, ..., of which the last may not be whole.
 ///
 /// After an interruption at any moment, the same call resumes and ends with the same bytes.
 ///
@@ -130,7 +127,6 @@ struct Job<'a> {
     encoder: LineEncoder<'a>,
     vocab: Vocab,
     options: &'a MakeOptions,
-    drawn: Vec<Drawn>,
     seconds: Vec<(&'static str, f64)>,
     notes: Vec<String>,
 }
@@ -149,7 +145,6 @@ impl<'a> Job<'a> {
             encoder: LineEncoder { tokenizer, reference: instances.rng == RngKind::Reference },
             vocab: tokenizer.vocab(instances.word_boundary)?,
             options,
-            drawn: Vec::new(),
             seconds: Vec::new(),
             notes: write::masking_warning(instances).into_iter().collect(),
         })
@@ -175,7 +170,7 @@ impl<'a> Job<'a> {
     }
 
     fn done(self, records: write::Summary, store: Option<PathBuf>, replaced: u64) -> Made {
-        Made { records, store, replaced, drawn: self.drawn, seconds: self.seconds, notes: self.notes }
+        Made { records, store, replaced, seconds: self.seconds, notes: self.notes }
     }
 
     /// Returns the records if the directory already holds all of them. It is an error if it holds other records.
@@ -310,6 +305,7 @@ impl<'a> Job<'a> {
             tokenizer: self.encoder.description(),
             documents: store.num_documents(),
             short_documents: plan.short_documents(),
+            drawn: Vec::new(),
         };
         let output = self.output;
         self.timed("records", |_| write(&plan, output, options, &origin, &mut *progress))
@@ -347,6 +343,7 @@ impl<'a> Job<'a> {
             tokenizer: self.encoder.description(),
             documents: documents.num_documents(),
             short_documents: 0,
+            drawn: Vec::new(),
         };
         let output = self.output;
         let records =

@@ -132,6 +132,18 @@ pub struct Origin {
     pub documents: u64,
     /// Number of documents that are too short to give an instance.
     pub short_documents: u64,
+    /// What a mixture has of each store; empty if there is no mixture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drawn: Vec<Drawn>,
+}
+
+/// What a mixture has of one token store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Drawn {
+    /// Number of instances.
+    pub instances: u64,
+    /// Number of passes over the store, of which the last may not be whole.
+    pub passes: f64,
 }
 
 /// What [`write_records`] did.

@@ -121,6 +121,7 @@ impl Job<'_> {
             tokenizer: self.encoder.description(),
             documents: store.meta().documents,
             short_documents: 0,
+            drawn: Vec::new(),
         };
         let output = self.output;
         self.timed("records", |_| write(&source, output, options, &origin, progress))

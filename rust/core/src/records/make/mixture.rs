@@ -1,6 +1,9 @@
 //! Makes records from several token stores, each with a weight.
 
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use serde_json::{Map, Value, json};
 
@@ -8,8 +11,9 @@ use super::Job;
 use crate::batches::pattern::Pattern;
 use crate::instances::instance::Instance;
 use crate::instances::options::{InstanceOptions, RngKind};
-use crate::instances::plan::{Plan, Scratch};
-use crate::records::write::{InstanceSource, Origin, RecordsOptions};
+use crate::instances::permute::Permutation;
+use crate::instances::plan::{Plan, Scratch, shuffle_key};
+use crate::records::write::{Drawn, InstanceSource, Origin, RecordsOptions};
 use crate::tokens::documents::Documents;
 use crate::tokens::line_encoder::{check_tokenizer, store_digest};
 use crate::tokens::store::TokenStore;
@@ -20,87 +24,105 @@ use crate::{Error, Progress, Result};
 /// The most passes over a store: that of `dupe_factor`.
 const MOST_PASSES: u64 = 100_000;
 
-/// What a mixture has of one store.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Drawn {
-    /// The number of instances.
-    pub instances: u64,
-    /// The number of passes over the store, of which the last may not be whole.
-    pub passes: f64,
-}
-
-/// The instances of several stores, in the order of a [`Pattern`]. Of each store, they are those of whole passes, shuffled
-/// together, and then the first ones of another pass.
+/// The instances of several stores, in the order of a [`Pattern`]. Of each store, they are those of whole passes and some
+/// of another pass, shuffled together.
 #[derive(Debug)]
 pub(super) struct Mixture<'a, D> {
     pattern: &'a Pattern,
     len: u64,
-    /// For each store, the plan of its whole passes, and that of the last one.
-    plans: Vec<Vec<Plan<'a, D>>>,
-    drawn: Vec<Drawn>,
+    stores: Vec<Taken<'a, D>>,
 }
 
+/// What a mixture takes from one store.
+#[derive(Debug)]
+struct Taken<'a, D> {
+    whole: Plan<'a, D>,
+    /// The pass after the whole ones. Its first instances are taken.
+    last: Plan<'a, D>,
+    shuffle: Permutation,
+    passes: f64,
+}
+
+/// Why a store cannot be part of a mixture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Unusable {
+    /// It has no instances.
+    Empty,
+    /// The mixture, of so many instances, has none of it.
+    Nothing(u64),
+    /// It would be read about this many times.
+    Passes(f64),
+}
+
+/// A mixture, or the number of a store that cannot be part of it.
+type Built<'a, D> = std::result::Result<Mixture<'a, D>, (usize, Unusable)>;
+
 impl<'a, D: Documents> Mixture<'a, D> {
-    /// Plans as many instances as `dupe_factor` passes over all stores have, if each pass has as many as the first.
+    /// Plans as many instances as `dupe_factor` passes over all stores have.
     ///
     /// # Errors
-    /// Those of [`Plan::build`]; the number of the store with [`Unusable`] if it cannot be mixed.
+    /// Those of [`Plan::build`].
     pub fn build(
         stores: &'a [D],
         vocab: &'a Vocab,
         options: &InstanceOptions,
         pattern: &'a Pattern,
         progress: &mut dyn Progress,
-    ) -> Result<std::result::Result<Self, (usize, Unusable)>> {
+    ) -> Result<Built<'a, D>> {
+        let mut steps = Steps { progress, before: 0, done: 0 };
+        let mut plan = |store: &'a D, passes: Range<u64>| {
+            let plan = Plan::build(store, vocab, options, passes, &mut steps);
+            steps.before = steps.done;
+            plan
+        };
         let mut sizes = Vec::with_capacity(stores.len());
         for (number, store) in stores.iter().enumerate() {
-            match Plan::build(store, vocab, options, 0..1, &mut *progress)?.len() {
+            match plan(store, 0..options.dupe_factor)?.len() {
                 0 => return Ok(Err((number, Unusable::Empty))),
                 size => sizes.push(size),
             }
         }
-        let len = sizes.iter().sum::<u64>().saturating_mul(options.dupe_factor);
-        let (mut plans, mut drawn) = (Vec::new(), Vec::new());
-        for (number, store) in stores.iter().enumerate() {
-            let wanted = pattern.count(number, len);
-            let mut whole = wanted / sizes[number];
-            // Passes differ a little in size, because documents are split at random.
-            let found = loop {
-                if whole >= MOST_PASSES {
-                    return Ok(Err((number, Unusable::Passes(whole + 1))));
-                }
-                let first = Plan::build(store, vocab, options, 0..whole, &mut *progress)?;
-                if first.len() > wanted {
-                    whole -= 1;
-                    continue;
-                }
-                let last = Plan::build(store, vocab, options, whole..whole + 1, &mut *progress)?;
-                if first.len() + last.len() <= wanted {
-                    whole += 1;
-                    continue;
-                }
-                break [first, last];
-            };
-            let rest = (wanted - found[0].len()) as f64 / found[1].len() as f64;
-            drawn.push(Drawn { instances: wanted, passes: whole as f64 + rest });
-            plans.push(found.into_iter().filter(|plan| !plan.is_empty()).collect());
+        let len = sizes.iter().sum();
+        let wanted = pattern.counts(len);
+        for (number, (&wanted, &size)) in wanted.iter().zip(&sizes).enumerate() {
+            let passes = options.dupe_factor as f64 * wanted as f64 / size as f64;
+            if wanted == 0 {
+                return Ok(Err((number, Unusable::Nothing(len))));
+            }
+            if passes > MOST_PASSES as f64 {
+                return Ok(Err((number, Unusable::Passes(passes))));
+            }
         }
-        Ok(Ok(Self { pattern, len, plans, drawn }))
+        let mut taken = Vec::with_capacity(stores.len());
+        for ((store, &wanted), &size) in stores.iter().zip(&wanted).zip(&sizes) {
+            // Passes differ in size, because documents are split at random. So each is counted once.
+            let (mut whole, mut counted) = if size <= wanted { (options.dupe_factor, size) } else { (0, 0) };
+            let last = loop {
+                let next = plan(store, whole..whole + 1)?;
+                if counted + next.len() > wanted {
+                    break next;
+                }
+                (whole, counted) = (whole + 1, counted + next.len());
+            };
+            let passes = whole as f64 + (wanted - counted) as f64 / last.len() as f64;
+            let shuffle = Permutation::new(wanted, shuffle_key(options.random_seed, &(0..whole + 1)));
+            taken.push(Taken { whole: plan(store, 0..whole)?, last, shuffle, passes });
+        }
+        Ok(Ok(Self { pattern, len, stores: taken }))
     }
 
-    /// Returns how many documents give no instance in the first plan of their store.
+    /// Returns how many instances are from each store, and the passes over it.
+    fn drawn(&self) -> impl Iterator<Item = (u64, f64)> {
+        self.stores.iter().map(|store| (store.shuffle.len(), store.passes))
+    }
+
+    /// Returns how many documents give no instance in the whole passes, or in the only one.
     fn short_documents(&self) -> u64 {
-        self.plans.iter().filter_map(|plans| plans.first()).map(Plan::short_documents).sum()
+        let of_store = |store: &Taken<'_, D>| {
+            if store.whole.is_empty() { store.last.short_documents() } else { store.whole.short_documents() }
+        };
+        self.stores.iter().map(of_store).sum()
     }
-}
-
-/// Why a store cannot be part of a mixture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unusable {
-    /// It has no instances.
-    Empty,
-    /// It would be read this many times.
-    Passes(u64),
 }
 
 impl<D: Documents> InstanceSource for Mixture<'_, D> {
@@ -111,24 +133,41 @@ impl<D: Documents> InstanceSource for Mixture<'_, D> {
     }
 
     fn scratch(&self) -> Vec<Scratch> {
-        self.plans.iter().map(|_| Scratch::default()).collect()
+        self.stores.iter().map(|_| Scratch::default()).collect()
     }
 
     fn fill(&self, position: u64, scratch: &mut Vec<Scratch>, instance: &mut Instance) -> Result<()> {
-        let (store, mut place) = self.pattern.locate(position);
-        for plan in &self.plans[store] {
-            if place < plan.len() {
-                return plan.instance(place, &mut scratch[store], instance);
-            }
-            place -= plan.len();
+        let (number, rank) = self.pattern.locate(position);
+        let store = &self.stores[number];
+        let place = store.shuffle.apply(rank);
+        match place.checked_sub(store.whole.len()) {
+            None => store.whole.instance(place, &mut scratch[number], instance),
+            Some(place) => store.last.instance(place, &mut scratch[number], instance),
         }
-        unreachable!("the plans have the instances of all positions")
     }
 
     fn release(&self) {
-        for plan in self.plans.iter().filter_map(|plans| plans.first()) {
-            plan.documents().release();
+        for store in &self.stores {
+            store.last.documents().release();
         }
+    }
+}
+
+/// Reports the documents of plans that are built one after the other, of which the number is not known.
+struct Steps<'a> {
+    progress: &'a mut dyn Progress,
+    before: u64,
+    done: u64,
+}
+
+impl Progress for Steps<'_> {
+    fn report(&mut self, stage: &'static str, unit: &'static str, done: u64, _: u64) -> bool {
+        self.done = self.before + done;
+        self.progress.report(stage, unit, self.done, 0)
+    }
+
+    fn stop(&self) -> Arc<AtomicBool> {
+        self.progress.stop()
     }
 }
 
@@ -169,7 +208,7 @@ impl Job<'_> {
         for (directory, share) in directories.iter().zip(pattern.shares()) {
             let store = TokenStore::open(directory.as_ref())?.copying();
             check_tokenizer(&store, self.encoder.tokenizer)?;
-            described.push(json!({ "token_store": store_digest(store.meta()), "share": share }));
+            described.push(json!({ "token_store": store_digest(store.meta()), "weight": share }));
             stores.push(store);
         }
         Ok((Stores { stores, pattern }, self.identity("mixture", described.into())))
@@ -201,8 +240,8 @@ impl Job<'_> {
             tokenizer: self.encoder.description(),
             documents: stores.iter().map(Documents::num_documents).sum(),
             short_documents: mixture.short_documents(),
+            drawn: mixture.drawn().map(|(instances, passes)| Drawn { instances, passes }).collect(),
         };
-        self.drawn.clone_from(&mixture.drawn);
         let output = self.output;
         self.timed("records", |_| write(&mixture, output, options, &origin, &mut *progress))
     }
@@ -215,8 +254,12 @@ fn unusable(store: &Path, why: Unusable) -> Error {
              with a blank line between documents"
                 .to_owned()
         }
+        Unusable::Nothing(instances) => format!(
+            "none of the {instances} instances is from this store; give it a larger weight, raise `dupe_factor`, or remove \
+             the store"
+        ),
         Unusable::Passes(passes) => format!(
-            "would be read {passes} times, and at most {MOST_PASSES} are possible; give the store a smaller weight, or \
+            "would be read {passes:.0} times, and at most {MOST_PASSES} are possible; give the store a smaller weight, or \
              lower `dupe_factor`"
         ),
     };
@@ -263,40 +306,75 @@ mod tests {
             let of_pass = |store: &MemoryDocuments, pass: u64| {
                 all(&Plan::build(store, &vocab, &options, pass..pass + 1, &mut NoProgress).unwrap())
             };
-            let sizes: Vec<_> = stores.iter().map(|store| of_pass(store, 0).len() as u64).collect();
+            let size = |store| (0..dupe_factor).map(|pass| of_pass(store, pass).len() as u64).sum::<u64>();
+            let sizes: Vec<_> = stores.iter().map(size).collect();
             let mixture = Mixture::build(&stores, &vocab, &options, &pattern, &mut NoProgress).unwrap();
             if let Some(empty) = sizes.iter().position(|&size| size == 0) {
                 prop_assert_eq!(mixture.unwrap_err(), (empty, Unusable::Empty));
                 return Ok(());
             }
+            let len = sizes.iter().sum();
+            if let Some(empty) = pattern.counts(len).iter().position(|&count| count == 0) {
+                prop_assert_eq!(mixture.unwrap_err(), (empty, Unusable::Nothing(len)));
+                return Ok(());
+            }
             let mixture = mixture.unwrap();
-            prop_assert_eq!(InstanceSource::len(&mixture), sizes.iter().sum::<u64>() * dupe_factor);
-            let instances = all(&mixture);
+            prop_assert_eq!(InstanceSource::len(&mixture), len);
+            let (instances, drawn): (_, Vec<_>) = (all(&mixture), mixture.drawn().collect());
             for (number, store) in stores.iter().enumerate() {
                 let own = instances.iter().enumerate().filter(|&(at, _)| pattern.locate(at as u64).0 == number);
                 let own: Vec<_> = own.map(|(_, instance)| instance.clone()).collect();
-                let drawn = &mixture.drawn[number];
-                prop_assert_eq!(own.len() as u64, drawn.instances);
-                let whole: Vec<_> = (0..drawn.passes as u64).flat_map(|pass| of_pass(store, pass)).collect();
-                let (first, rest) = own.split_at(whole.len());
-                prop_assert_eq!(sorted(first.to_vec()), sorted(whole));
-                let last = of_pass(store, drawn.passes as u64);
-                prop_assert!(rest.len() < last.len());
-                prop_assert_eq!(rest, &last[..rest.len()]);
-                prop_assert!((drawn.passes.fract() - rest.len() as f64 / last.len() as f64).abs() < 1e-6);
+                let (count, passes) = drawn[number];
+                prop_assert_eq!(own.len() as u64, count);
+                let whole: Vec<_> = (0..passes as u64).flat_map(|pass| of_pass(store, pass)).collect();
+                let last = of_pass(store, passes as u64);
+                let rest = own.len() - whole.len();
+                prop_assert!(rest < last.len());
+                prop_assert_eq!(sorted(own), sorted([&whole[..], &last[..rest]].concat()));
+                prop_assert!((passes.fract() - rest as f64 / last.len() as f64).abs() < 1e-6);
             }
         }
     }
 
+    /// Counts the documents that plans walk over.
+    struct Walked(u64);
+
+    impl Progress for Walked {
+        fn report(&mut self, _: &'static str, _: &'static str, done: u64, _: u64) -> bool {
+            assert!(done >= self.0);
+            self.0 = done;
+            true
+        }
+    }
+
     #[test]
-    fn a_store_is_not_read_too_often() {
+    fn a_store_that_is_read_often_is_walked_over_twice() {
+        let (stores, vocab) =
+            ([documents(&vec![vec![9, 9, 9]; 300]), documents(&[vec![30, 30, 30], vec![5, 5]])], vocab());
+        let options = InstanceOptions { max_seq_length: 20, short_seq_prob: 0.9, ..InstanceOptions::default() };
+        let pattern = Pattern::new(&[1.0, 3.0], 7).unwrap();
+        let mut walked = Walked(0);
+        let mixture = Mixture::build(&stores, &vocab, &options, &pattern, &mut walked).unwrap().unwrap();
+        let passes: Vec<_> = mixture.drawn().map(|(_, passes)| passes).collect();
+        assert!(passes[1] > 100.0, "{passes:?}");
+        let most: f64 =
+            stores.iter().zip(&passes).map(|(store, passes)| store.num_documents() as f64 * (2.0 * passes + 4.0)).sum();
+        assert!(walked.0 as f64 <= most, "{} of {most}", walked.0);
+    }
+
+    #[test]
+    fn stores_that_cannot_be_mixed() {
         let (stores, vocab) = ([documents(&vec![vec![9, 9, 9]; 4000]), documents(&[vec![5, 5], vec![5, 5]])], vocab());
-        let options = InstanceOptions { dupe_factor: 2000, ..InstanceOptions::default() };
-        let pattern = Pattern::new(&[1.0, 1.0], 7).unwrap();
-        let refused = Mixture::build(&stores, &vocab, &options, &pattern, &mut NoProgress).unwrap().unwrap_err();
-        assert_eq!(refused.0, 1);
-        assert!(matches!(refused.1, Unusable::Passes(passes) if passes > MOST_PASSES), "{:?}", refused.1);
-        let told = unusable(Path::new("small"), Unusable::Passes(2_000_001)).to_string();
+        let refused = |options: &InstanceOptions, weights: &[f64]| {
+            let pattern = Pattern::new(weights, 7).unwrap();
+            Mixture::build(&stores, &vocab, options, &pattern, &mut NoProgress).unwrap().unwrap_err()
+        };
+        let options = InstanceOptions { dupe_factor: 1, ..InstanceOptions::default() };
+        assert!(matches!(refused(&options, &[1.0, 0.0001]), (1, Unusable::Nothing(_))));
+        let (number, why) = refused(&InstanceOptions { dupe_factor: 100, ..options }, &[1.0, 1.0]);
+        assert_eq!(number, 1);
+        assert!(matches!(why, Unusable::Passes(passes) if passes > MOST_PASSES as f64), "{why:?}");
+        let told = unusable(Path::new("small"), Unusable::Passes(2_000_000.6)).to_string();
         assert!(told.starts_with("small: would be read 2000001 times, and at most 100000 are possible;"), "{told}");
     }
 }

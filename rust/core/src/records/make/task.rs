@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::{Drawn, Job, MakeOptions};
+use super::{Job, MakeOptions};
 use crate::files::marks::is_token_store;
 use crate::instances::options::RngKind;
 use crate::records::write::{self, Consecutive, TaskSummary};
@@ -20,8 +20,6 @@ pub struct TaskMade {
     pub task: TaskSummary,
     /// Number of invalid UTF-8 sequences that became U+FFFD in the token stores.
     pub replaced: u64,
-    /// What a mixture has of each store, in all tasks together; empty if there is no mixture.
-    pub drawn: Vec<Drawn>,
     /// Wall-clock seconds of each stage.
     pub seconds: Vec<(&'static str, f64)>,
     /// Notes for the user, in sentences.
@@ -87,7 +85,7 @@ pub fn make_records_task(
 
 impl Job<'_> {
     fn done_task(self, task: TaskSummary, replaced: u64) -> TaskMade {
-        TaskMade { task, replaced, drawn: self.drawn, seconds: self.seconds, notes: self.notes }
+        TaskMade { task, replaced, seconds: self.seconds, notes: self.notes }
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::header::Header;
-use super::{Compression, Origin};
+use super::{Compression, Drawn, Origin};
 use crate::instances::instance::Instance;
 
 /// The file's name.
@@ -25,6 +25,9 @@ pub struct Dataset {
     pub input: Map<String, Value>,
     /// The tokenizer.
     pub tokenizer: Value,
+    /// What a mixture has of each store, in the order of the input; not there if there is no mixture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drawn: Vec<Drawn>,
     /// Sums over the shards.
     pub totals: Totals,
     /// The files, in order.
@@ -118,6 +121,7 @@ impl Dataset {
             options: header.options.clone(),
             input: header.input.clone(),
             tokenizer: origin.tokenizer.clone(),
+            drawn: origin.drawn.clone(),
             totals,
             shards,
         }

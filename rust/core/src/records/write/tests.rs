@@ -81,6 +81,7 @@ fn origin() -> Origin {
         tokenizer: serde_json::json!({"kind": "unigram"}),
         documents: 50,
         short_documents: 3,
+        drawn: Vec::new(),
     }
 }
 
@@ -327,7 +328,7 @@ fn other_options_are_refused_by_name() {
     let error = error.to_string();
     assert!(
         error.contains(
-            "made with do_permutation=false, not true, and with random_seed=1, not 2; pass the earlier values"
+            "made with do_permutation=False, not do_permutation=True, and with random_seed=1, not 2; pass the earlier values"
         ),
         "{error}"
     );
