@@ -326,7 +326,7 @@ def test_nothing_but_damaged_checkpoints_is_an_error(command: Command, material:
         ),
         ({"max_predictions_per_seq": 5}, "started without --max-predictions-per-seq, not with 5; remove it to resume"),
         ({"model": "other.json"}, "a model of hidden_size 32, not 16; pass --model run/albert_config.json to resume"),
-        ({"tokens": "other"}, "other data; pass the same --tokens or --records to resume"),
+        ({"tokens": "other"}, "store, not other; pass the same --tokens to resume"),
         ({"records": "RECORDS"}, "other data; pass the same --tokens or --records to resume"),
     ],
 )
@@ -347,7 +347,7 @@ def test_another_run_is_refused(
     assert refused.error.startswith("run: started with")
     assert named in refused.error
     if "num_train_steps" in changes:
-        assert "pass --init-checkpoint run and another --output-dir: the learning rate falls to 0" in refused.error
+        assert "--init-checkpoint run and another --output-dir: the learning rate falls until step 12" in refused.error
         assert refused.error.endswith("Pass --overwrite to start over")
     else:
         assert refused.error.endswith("--overwrite to start over, or another --output-dir")
