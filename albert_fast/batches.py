@@ -6,22 +6,21 @@ a trainer only needs its step number to resume.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from os import PathLike, fsdecode, fspath
+from os import PathLike, fsdecode
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from albert_fast import _checks, _native
 from albert_fast._native import Tokenizer, TokenStore
-from albert_fast.errors import AlbertFastError, option_error, shown
+from albert_fast.errors import AlbertFastError, option_error
 from albert_fast.inspection import find_files
 from albert_fast.masking import Masker
+from albert_fast.mixing import mixed, names_of_weights
 from albert_fast.options import CacheOptions, InstanceOptions, StreamOptions, options_of
-from albert_fast.options.base import as_number, documented
-from albert_fast.options.mixtures import by_size, refused
+from albert_fast.options.base import documented
 from albert_fast.paths import is_remote
 from albert_fast.text import number
 from albert_fast.tokenizers import match as tokenizer_match
@@ -34,10 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import NotRequired, Self
 
+    from albert_fast.mixing import Stores
     from albert_fast.options.instances import Shuffle, SingleSegment, WordBoundary
-
-    Store: TypeAlias = TokenStore | str | os.PathLike[str]
-    Stores: TypeAlias = Store | Sequence[Store] | Mapping[Any, float]
 
 
 def _sorted(files: list[Path]) -> list[str]:
@@ -235,96 +232,6 @@ class BatchSource(ABC):
             f"<{type(self).__name__}{shards}: {len(self)} instances per epoch, batches of {self.batch_size} x "
             f"{self.max_seq_length} tokens, {self.max_predictions} predictions>"
         )
-
-
-def mixed(store: Stores, temperature: float | None) -> tuple[list[TokenStore], list[float]]:
-    """Returns the stores, opened and compared, and the weight of each.
-
-    Raises:
-        AlbertFastError: a store cannot be opened, is given twice, or has another tokenizer; a weight is invalid.
-    """
-    if isinstance(store, TokenStore | str | PathLike):
-        given: list[Any] = [store]
-    elif not isinstance(store, bytes | set | frozenset) and isinstance(store, Iterable):
-        given = [*store]
-    else:
-        raise option_error("store", "a token store, its directory, or several of them", store)
-    if not given:
-        raise option_error("store", "at least one token store", given)
-    for one in given:
-        if not isinstance(one, TokenStore | str | PathLike):
-            advice = "pass weights in a mapping from stores to weights" if isinstance(one, tuple | list) else ""
-            raise option_error("store", "token stores, or their directories", one, advice)
-    weights: list[float] | None = None
-    if isinstance(store, Mapping):
-        weights = [_weight(one, weight) for one, weight in store.items()]
-    if temperature is not None:
-        temperature = _checks.number("mixture_temperature", temperature)
-        if temperature <= 0:
-            raise option_error("mixture_temperature", "a number above 0", temperature)
-        if weights is not None or len(given) == 1:
-            msg = "`mixture_temperature` has no effect without several stores that have no weights; remove it"
-            raise AlbertFastError(msg, kind="option", option="mixture_temperature", value=temperature)
-    stores = [one if isinstance(one, TokenStore) else TokenStore(one) for one in given]
-    first = stores[0]
-    seen: dict[str, TokenStore] = {}
-    for one in stores:
-        if (other := seen.setdefault(one.digest, one)) is not one or sum(it is one for it in stores) > 1:
-            twice = "is given twice" if _name(one) == _name(other) else f"has the same documents as {_name(other)}"
-            msg = f"{_name(one)} {twice}; remove one of them, or pass one with the sum of their weights"
-            raise AlbertFastError(msg, kind="option", option="store", path=one.path)
-        if one.tokenizer_digest != first.tokenizer_digest:
-            msg = (
-                f"{_name(one)} and {_name(first)} were made with different tokenizers; make all stores of a mixture "
-                "with one tokenizer"
-            )
-            raise AlbertFastError(msg, kind="tokenizer", path=one.path)
-    if weights is None:
-        weights = by_size([one.num_tokens for one in stores], temperature or 1.0)
-    return stores, weights
-
-
-def _weight(store: Store, weight: Any) -> float:
-    """Returns the weight of a store, checked."""
-    found = as_number(weight)
-    if found is not None and found > 0:
-        return found
-    raise AlbertFastError(refused(_name(store), shown(weight)), kind="option", option="store", value=weight)
-
-
-def _name(store: Store) -> str:
-    return store.address or str(store.path) if isinstance(store, TokenStore) else fspath(store)
-
-
-@contextlib.contextmanager
-def names_of_weights(
-    stores: Sequence[TokenStore], weights: Sequence[float], temperature: float | None
-) -> Iterator[None]:
-    """Lets the core's error about a weight that is too small name the store and the fix.
-
-    Args:
-        stores: the stores of a mixture.
-        weights: their weights.
-        temperature: that of weights that come from sizes, otherwise None.
-    """
-    try:
-        yield
-    except AlbertFastError as error:
-        if error.option != "weights":
-            raise
-        weight, store = min(zip(weights, map(_name, stores), strict=True))
-        least = "at least 1/65,536 of the sum of all weights"
-        if temperature is None:
-            message = (
-                f"the weight of {store} must be {least}, got {weight:g} of {sum(weights):g}; pass a larger weight, or "
-                "remove the store"
-            )
-            raise AlbertFastError(message, kind="option", option="store", value=weight) from None
-        message = (
-            f"mixture_temperature={temperature:g} gives {store} a weight that is too small: it must be {least}; pass a "
-            "larger temperature, or remove the store"
-        )
-        raise AlbertFastError(message, kind="option", option="mixture_temperature", value=temperature) from None
 
 
 @documented(StreamOptions)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from albert_fast import _native
 from albert_fast._native import Tokenizer, TokenStore
-from albert_fast.batches import mixed, names_of_weights
 from albert_fast.errors import AlbertFastError, option_error, shown
+from albert_fast.mixing import mixed, names_of_weights
 from albert_fast.options import (
     CacheOptions,
     CorpusFormat,

@@ -258,11 +258,14 @@ class TestRefusals:
         assert local_tasks.site.files() == {}
 
     def test_text(self, local_tasks: Tasks, corpus: Path, model: Path, command: Command) -> None:
-        for inputs in ([corpus], [local_tasks.tokens, local_tasks.tokens]):
+        for inputs, told in (
+            ([corpus], "the input must be a token store, or several"),
+            ([local_tasks.tokens] * 2, "is given twice"),
+        ):
             flags = ["--tokenizer", model, "--max-predictions-per-seq", 77, "--num-tasks", 3, "--task-id", 0]
             done = command("make-records", *inputs, "--output-dir", "out", *flags)
             assert done.code == 2
-            assert "one token store" in done.error
+            assert told in done.error
 
     def test_a_store_that_is_not_complete(self, command: Command, model: Path) -> None:
         Path("store").mkdir()
