@@ -16,7 +16,15 @@ import pytest
 import trainer_runs
 from loopback import Fault
 
-from albert_fast import AlbertFastError, InstanceStream, RecordReader, TokenStore, inspect_records
+from albert_fast import (
+    AlbertFastError,
+    InstanceStream,
+    RecordReader,
+    TokenStore,
+    inspect_records,
+    make_records,
+    tokenize,
+)
 from albert_fast.inspection import find_files
 
 if TYPE_CHECKING:
@@ -287,3 +295,18 @@ class TestCommands:
         assert len(figures[0]) == 4
         # A run may go on with the same data elsewhere.
         train(tmp_path / "remote", tokens=material.store, eval_records=material.held_out)
+
+
+def test_records_of_a_mixture(
+    material: Material, corpus: Path, put: Callable[[Path, str], str], cache: Path, tmp_path: Path
+) -> None:
+    tokenizer = TokenStore(material.store).tokenizer()
+    tokenize(corpus.parent / "part-b.txt", tmp_path / "other", tokenizer)
+    for output, stores in (
+        ("local", [material.store, tmp_path / "other"]),
+        ("remote", [put(material.store, "store"), put(tmp_path / "other", "other")]),
+    ):
+        make_records(dict(zip(stores, (3, 1), strict=True)), tmp_path / output, tokenizer, max_predictions_per_seq=77)
+    for file in (tmp_path / "local").iterdir():
+        assert (tmp_path / "remote" / file.name).read_bytes() == file.read_bytes()
+    assert "meta.json" in contents(cache)
