@@ -48,10 +48,9 @@ def test_a_store_that_exists_is_named_as_it_is(tmp_path: Path) -> None:
 
 def test_stores_are_not_read_as_text(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_bytes(TEXT)
-    stores = [tmp_path / "first", tmp_path / "second"]
-    for store in stores:
-        assert run("tokenize", tmp_path / "text.txt", "--tokenizer", MODEL, "--output-dir", store)[0] == 0
-    for command, inputs, wanted in (("make-records", stores, 2), ("tokenize", stores[:1], 1)):
+    store, text = tmp_path / "store", tmp_path / "text.txt"
+    assert run("tokenize", text, "--tokenizer", MODEL, "--output-dir", store)[0] == 0
+    for command, inputs, wanted in (("make-records", [store, text], 2), ("tokenize", [store], 1)):
         out = tmp_path / f"out-{command}"
         code, said = run(command, *inputs, "--tokenizer", MODEL, "--output-dir", out, "--on-bad-utf8", "replace")
         assert (code, "token store" in said, out.exists()) == (wanted, True, False), said
