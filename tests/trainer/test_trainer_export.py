@@ -401,7 +401,9 @@ def test_a_directory_that_cannot_be_written(command: Command) -> None:
 def test_a_parent_that_is_a_file(command: Command) -> None:
     golden_run(Path("run"))
     Path("file").write_text("")
-    assert refused(command, "--checkpoint", "run", "--output-dir", "file/out").endswith("file is not a directory")
+    assert refused(command, "--checkpoint", "run", "--output-dir", "file/out").endswith(
+        "file is not a directory; pass another path"
+    )
 
 
 def other_tokenizer(directory: Path, pieces: int) -> Path:
