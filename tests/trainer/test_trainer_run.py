@@ -175,8 +175,8 @@ def test_a_run_of_months_says_so_first(material: Material, command: Command) -> 
     assert found.code == 0, found.err
     fit, told = [line for line in found.err.splitlines() if "warning" in line]
     assert fit == (
-        "albert-fast: warning: --learning-rate 0.00176 does not fit --batch-size 1024: by the square-root rule for LAMB, "
-        "--learning-rate 0.00088 does"
+        "albert-fast: warning: --learning-rate 0.00176 does not fit --batch-size 1024: by the square-root rule for "
+        "LAMB, --learning-rate 0.00088 does"
     )
     assert re.search(
         r"warning: no GPU found; on this CPU the run would take about \d+ (?:days|years)\. Try --model tiny, ", told
