@@ -172,7 +172,7 @@ def finish(options: Stage, count: int) -> Mapping[str, Any]:
 
 _AGAIN = re.compile(
     r"(?:round (?P<round>[0-9]+) of [0-9]+: )?"
-    r"(?:(?:portion|hash partition|shard)s? [0-9, -]+|the list of near-duplicates)[^;]* missing; "
+    r"(?:(?:portion|hash partition|shard)s? [0-9, -]+|the (?:portion|shard|list of near-duplicates) )[^;]*missing; "
     r"run tasks? (?P<tasks>[0-9, -]+) of [0-9]+ again"
 )
 

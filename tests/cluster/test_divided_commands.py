@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import re
 import shlex
@@ -147,6 +148,23 @@ def test_prepare_text(preparing: TextTasks) -> None:
     assert without_config(preparing.files()) == wanted
     left = commands.left(chosen, 3)
     assert (left.round, [*left.tasks]) == (3, [0])
+
+
+def test_prepare_text_of_one_portion(preparing: TextTasks) -> None:
+    """What there is only one of has no number in messages."""
+    chosen = dataclasses.replace(prepared(preparing, dedup_near=True), shard_size=1000)
+    values = commands.with_absolute_paths(chosen) | {"num_tasks": 2, "num_threads": 1}
+    # Task 1 does the portion, and joins the near-duplicates.
+    rounds = []
+    for task in (0, 1, 0, 1):
+        commands.run_task("prepare-text", values, None, task)
+        rounds.append(commands.left(chosen, 2).round)
+    assert rounds == [1, 2, 3, 4]
+    chosen = dataclasses.replace(chosen, dedup_near=False, dedup_documents=False, output=f"{chosen.output}-once")
+    values = commands.with_absolute_paths(chosen) | {"num_tasks": 2, "num_threads": 1}
+    commands.run_task("prepare-text", values, None, 0)
+    left = commands.left(chosen, 2)
+    assert (left.round, [*left.tasks]) == (1, [1])
 
 
 def test_prepare_text_without_rounds(preparing: TextTasks) -> None:
