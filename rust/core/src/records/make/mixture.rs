@@ -22,7 +22,7 @@ use crate::tokens::vocab::Vocab;
 use crate::{Error, Progress, Result};
 
 /// The most passes over a store: that of `dupe_factor`.
-const MOST_PASSES: u64 = 100_000;
+const MOST_PASSES: u64 = if cfg!(test) { 1_000 } else { 100_000 };
 
 /// The instances of several stores, in the order of a [`Pattern`]. Of each store, they are those of whole passes and some
 /// of another pass, shuffled together.
@@ -94,7 +94,8 @@ impl<'a, D: Documents> Mixture<'a, D> {
             }
         }
         let mut taken = Vec::with_capacity(stores.len());
-        for ((store, &wanted), &size) in stores.iter().zip(&wanted).zip(&sizes) {
+        for (number, store) in stores.iter().enumerate() {
+            let (wanted, size) = (wanted[number], sizes[number]);
             // Passes differ in size, because documents are split at random. So each is counted once.
             let (mut whole, mut counted) = if size <= wanted { (options.dupe_factor, size) } else { (0, 0) };
             let last = loop {
@@ -103,6 +104,10 @@ impl<'a, D: Documents> Mixture<'a, D> {
                     break next;
                 }
                 (whole, counted) = (whole + 1, counted + next.len());
+                if whole == MOST_PASSES {
+                    // The passes that were counted first had more instances than most.
+                    return Ok(Err((number, Unusable::Passes((whole + 1) as f64))));
+                }
             };
             let passes = whole as f64 + (wanted - counted) as f64 / last.len() as f64;
             let shuffle = Permutation::new(wanted, shuffle_key(options.random_seed, &(0..whole + 1)));
@@ -375,6 +380,25 @@ mod tests {
         assert_eq!(number, 1);
         assert!(matches!(why, Unusable::Passes(passes) if passes > MOST_PASSES as f64), "{why:?}");
         let told = unusable(Path::new("small"), Unusable::Passes(2_000_000.6)).to_string();
-        assert!(told.starts_with("small: would be read 2000001 times, and at most 100000 are possible;"), "{told}");
+        assert!(told.starts_with("small: would be read 2000001 times, and at most 1000 are possible;"), "{told}");
+    }
+
+    #[test]
+    fn a_store_whose_first_pass_is_large_is_not_read_too_often_either() {
+        let (stores, vocab) = ([documents(&vec![vec![9, 9, 9]; 4000]), documents(&[vec![2; 20]])], vocab());
+        let pattern = Pattern::new(&[1.0, 1.0], 7).unwrap();
+        let refused = (0..40).filter_map(|random_seed| {
+            let options = InstanceOptions {
+                max_seq_length: 43,
+                short_seq_prob: 0.3,
+                dupe_factor: 1,
+                random_seed,
+                ..InstanceOptions::default()
+            };
+            Mixture::build(&stores, &vocab, &options, &pattern, &mut NoProgress).unwrap().err()
+        });
+        let found: Vec<_> = refused.collect();
+        // By the size of the first pass, it would be read less often.
+        assert!(found.contains(&(1, Unusable::Passes(1001.0))), "{found:?}");
     }
 }
