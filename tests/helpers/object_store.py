@@ -14,12 +14,10 @@ import contextlib
 import http.client
 import json
 import os
-import random
 import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree
 
+from ports import free_ports
 from sigv4 import Answer, Identity, send
 
 if TYPE_CHECKING:
@@ -79,24 +78,9 @@ def program() -> Path | None:
     return Path(found) if found else None
 
 
-def is_free(port: int) -> bool:
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def free_ports() -> dict[str, int]:
-    """Ports for the services; that of gRPC is 10,000 above each, where parts of SeaweedFS expect it.
-
-    All are below those that Linux gives to clients: a client must not have one when the server starts again.
-    """
-    numbers = random.SystemRandom().sample(range(11000, 22000), 200)
-    free = [port for port in numbers if is_free(port) and is_free(port + 10000)]
-    return dict(zip(SERVICES, free, strict=False))
+def service_ports() -> dict[str, int]:
+    """Choose ports for the services. That of gRPC is 10,000 above each, where parts of SeaweedFS expect it."""
+    return dict(zip(SERVICES, free_ports(len(SERVICES), range(11000, 22000), also=10000), strict=True))
 
 
 class ObjectServer:
@@ -121,7 +105,7 @@ class ObjectServer:
         try:
             # Another process may take a port between its choice and its use.
             for _ in range(5):
-                self._ports = free_ports()
+                self._ports = service_ports()
                 if self._start():
                     return self
             raise AssertionError(f"SeaweedFS does not start: {self.log()}")

@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from object_store import is_free
+from ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -125,8 +125,7 @@ class Slurm:
     def _configure(self) -> None:
         user = pwd.getpwuid(os.getuid()).pw_name
         host = socket.gethostname().partition(".")[0]
-        # Below those that Linux gives to clients.
-        ports = [port for port in (11000 + secrets.randbelow(20000) for _ in range(100)) if is_free(port)]
+        ports = free_ports(2)
         values = {
             "ClusterName": "tests",
             "SlurmctldHost": f"{host}(127.0.0.1)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -34,6 +35,15 @@ def served(request: Request, body: bytes, etag: str, headers: Mapping[str, str] 
     return Reply(206, every | {"Content-Range": f"bytes {start}-{end - 1}/{size}"}, body[start:end])
 
 
+@dataclass
+class _Change:
+    """Other bytes for a file, once it was read so often."""
+
+    path: str
+    body: bytes
+    reads: int
+
+
 class WebServer(Loopback):
     """Serves `files`: bytes by path (`data/a.txt`), or a directory."""
 
@@ -43,13 +53,14 @@ class WebServer(Loopback):
         self.files: dict[str, bytes] = {} if files is None or isinstance(files, Path) else dict(files)
         """May be changed at any time; an ETag is a digest of the bytes."""
         self._tokens: dict[str, str] = {}
+        self._changes: list[_Change] = []
 
     def url(self, path: str) -> str:
         return f"{self.endpoint}/{quote(path)}"
 
     def change(self, path: str, body: bytes, after: int = 1) -> None:
         """Gives a file other bytes, and so another ETag, once it was read `after` times."""
-        self.fault(Fault(after=lambda: self.files.update({path: body})), method="GET", path=f"/{path}", skip=after - 1)
+        self._changes.append(_Change(path, body, after))
 
     def redirect(self, path: str, to: str, status: int = 302) -> None:
         """Sends who asks for `path` to another path of this server, or to an address."""
@@ -68,6 +79,15 @@ class WebServer(Loopback):
                 return file.read_bytes()
         return None
 
+    def _note_read(self, path: str) -> None:
+        """Makes the changes that are due. This answer has its bytes, and the client does not have them yet."""
+        with self._lock:
+            for change in [each for each in self._changes if each.path == path]:
+                change.reads -= 1
+                if not change.reads:
+                    self._changes.remove(change)
+                    self.files[path] = change.body
+
     def answer(self, request: Request, fault: Fault, body: Body) -> Reply:
         if request.method not in {"GET", "HEAD"}:
             return Reply(405, {"Allow": "GET, HEAD"})
@@ -79,6 +99,8 @@ class WebServer(Loopback):
         if found is None:
             return Reply(404, {"Content-Type": "text/plain"}, b"not found\n")
         etag = f'"{hashlib.sha1(found).hexdigest()}"'
+        if request.method == "GET":
+            self._note_read(path)
         if not fault.ranges:
             return Reply(200, {"ETag": etag, "Last-Modified": MODIFIED}, found)
         return served(request, found, etag)

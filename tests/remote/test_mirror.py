@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +13,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from loopback import Fault, s3_error
+from ports import free_ports
 from trainer_runs import (
     Material,
     arguments,
@@ -303,9 +303,6 @@ def test_the_chief_of_several_workers_fetches_for_all(material: Material, tmp_pa
 
 
 def start_workers(words: list[str]) -> list[subprocess.Popen[str]]:
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
-    addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
     tasks = [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}} for index in range(2)]
     return [start(words, TF_CONFIG=json.dumps(task)) for task in tasks]

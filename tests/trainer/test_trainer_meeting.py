@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ports import free_ports
 
 from trainer.errors import TrainerError
 from trainer.run import agreement
@@ -19,12 +20,7 @@ from trainer.run.meeting import Meeting, meeting
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-DEADLINE = 60
-
-
-def free_port() -> int:
-    with socket.create_server(("localhost", 0)) as server:
-        return int(server.getsockname()[1])
+DEADLINE = 300
 
 
 class Workers:
@@ -32,7 +28,7 @@ class Workers:
 
     def __init__(self, count: int, port: int | None = None) -> None:
         self.count = count
-        self.port = port or free_port()
+        self.port = port or free_ports(1)[0]
         self.said: list[str] = []
         self._pool = ThreadPoolExecutor(count)
         self._found: dict[int, Any] = {}
@@ -50,6 +46,8 @@ class Workers:
             return self._found[worker].result(DEADLINE)
         except TrainerError as error:
             return str(error)
+        except TimeoutError:
+            raise AssertionError(f"worker {worker} does not end: {self._found}, {self.said}") from None
 
     def results(self) -> list[Any]:
         return [self.result(worker) for worker in sorted(self._found)]

@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+from ports import free_ports
 from trainer_runs import (
     ADVICE,
     ROOT,
@@ -47,20 +48,11 @@ CLOSE = 1e-5
 """Of losses, absolute, and of weights, relative: sums in another order."""
 
 
-def ports(count: int) -> list[int]:
-    """Free ones; another process may take them before they are used, which seldom happens."""
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
-    found = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return found
-
-
 def start_workers(
     words: list[str], count: int = 2, *, chief: bool = False, more: dict[int, list[str]] | None = None
 ) -> list[subprocess.Popen[str]]:
     """Starts them; `chief`: the first is one, as managed training has it; `more`: arguments of one worker only."""
-    addresses = [f"localhost:{port}" for port in ports(count)]
+    addresses = [f"localhost:{port}" for port in free_ports(count)]
     tasks = [("chief", 0)] * chief + [("worker", index) for index in range(count - chief)]
     cluster = {"chief": addresses[:1], "worker": addresses[1:]} if chief else {"worker": addresses}
     return [
@@ -166,7 +158,7 @@ def test_a_worker_that_abandons_a_step_makes_all_abandon_it(material: Material, 
     """The chief has a step of a minute and more, the other one a short one; the signal goes to the chief alone."""
     run, begun = tmp_path / "run", tmp_path / "begun"
     words = arguments(material, run, micro_batch_size=1, widths=64)
-    addresses = [f"localhost:{port}" for port in ports(2)]
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
     workers = []
     for worker, seconds in enumerate(("20", "0.1")):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": worker}}
@@ -212,7 +204,7 @@ def test_where_the_chief_is_refused_the_others_end(material: Material, tmp_path:
 
 
 def test_waiting_for_the_others_is_said_and_can_be_interrupted(material: Material, tmp_path: Path) -> None:
-    port, missing = ports(2)
+    port, missing = free_ports(2)
     workers = [f"localhost:{port}", f"localhost:{missing}"]
     config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": 0}}
     first = start(arguments(material, tmp_path / "run"), TF_CONFIG=json.dumps(config))
@@ -224,7 +216,7 @@ def test_waiting_for_the_others_is_said_and_can_be_interrupted(material: Materia
 
 def test_ctrl_c_ends_a_worker_that_tensorflow_keeps_waiting(material: Material, tmp_path: Path) -> None:
     """The other worker met this one, and was then lost."""
-    first, port = ports(2)
+    first, port = free_ports(2)
     workers = [f"localhost:{first}", f"localhost:{port}"]
     config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": 1}}
     with socket.create_server(("localhost", first)) as server:
@@ -301,7 +293,7 @@ sys.exit(main(sys.argv[1:]))
 
 def test_the_weakest_worker_decides_the_precision(material: Material, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    addresses = [f"localhost:{port}" for port in ports(2)]
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", WEAK, *arguments(material, run, num_train_steps=1, num_warmup_steps=0)],
@@ -347,7 +339,7 @@ sys.exit(main(sys.argv[1:]))
 def test_all_workers_take_the_number_of_steps_that_the_chief_decides(material: Material, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = arguments(material, run, num_train_steps=None, budget_hours=2, num_warmup_steps=10)
-    addresses = [f"localhost:{port}" for port in ports(2)]
+    addresses = [f"localhost:{port}" for port in free_ports(2)]
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", BUDGET, *words],
