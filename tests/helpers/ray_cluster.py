@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-DEADLINE = 120
+DEADLINE = 300
 """Seconds after which a cluster that does not answer counts as failed, however busy the machine is."""
 OBJECTS = 80 << 20
 """The size of a node's object store, almost the smallest that Ray takes."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from albert_fast import Batch, BatchSource
 
-DEADLINE = 60
+DEADLINE = 300
 """Seconds after which something counts as stuck, however busy the machine is."""
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fault_proxy import FaultProxy
     from hub_server import HubServer
 
-DEADLINE = 60
+DEADLINE = 300
 """Seconds after which something counts as stuck, however busy the machine is."""
 HELPERS = Path(__file__).parents[1] / "helpers"
 BROKEN = (http.client.HTTPException, OSError)

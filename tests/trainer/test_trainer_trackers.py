@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 VARIABLES = ("WANDB_", "MLFLOW_", "TRACKIO_", "HF_TOKEN")
-DEADLINE = 120
+DEADLINE = 300
 """Seconds after which a thread counts as stuck, however busy the machine is."""
 ENDED = ("finished", None)
 
