@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -23,6 +24,8 @@ class AlbertFastError(ValueError):
         option: the name of the option.
         rule: what the option must be, as in "must be RULE".
         value: what the option is.
+        task_round: if tasks have not done all of their work, the first round in which something is missing, from 1.
+        tasks: the tasks to run again in that round, in ascending order.
     """
 
     default_kind = "data"
@@ -39,6 +42,8 @@ class AlbertFastError(ValueError):
         option: str | None = None,
         rule: str | None = None,
         value: Any = None,
+        task_round: int | None = None,
+        tasks: Sequence[int] | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = self.default_kind if kind is None else kind
@@ -48,6 +53,8 @@ class AlbertFastError(ValueError):
         self.option = option
         self.rule = rule
         self.value = value
+        self.task_round = task_round
+        self.tasks = tasks
 
     @property
     def exit_code(self) -> int:

@@ -39,7 +39,8 @@ def finish(
 
     Args:
         directory: the `output_dir` of the tasks, or the `output` of those of `prepare_text`.
-        num_tasks: the number of tasks. If anything is missing, the error then says which tasks to run again.
+        num_tasks: the number of tasks. If anything is missing, the error then says which tasks to run again, and
+            has them in `.tasks`.
 
     Returns:
         The records, the token store or the tokenizer, or, for a corpus, what `prepare_text` returns.

@@ -10,7 +10,6 @@ import dataclasses
 import fnmatch
 import glob
 import os
-import re
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -151,12 +150,10 @@ def left(options: Stage, count: int) -> Left:
     try:
         finish(options, count)
     except AlbertFastError as error:
-        found = _AGAIN.search(str(error))
-        if found is None:
+        if error.task_round is None or error.tasks is None:
             return Left(range(count), 1)
-        at = int(found["round"] or rounds)
         # The tasks that an early round lacks say nothing about the rounds that follow.
-        return Left(range(count) if at < rounds else _numbers(found["tasks"]), at)
+        return Left(range(count) if error.task_round < rounds else error.tasks, error.task_round)
     return Left([0], rounds)
 
 
@@ -168,19 +165,6 @@ def finish(options: Stage, count: int) -> Mapping[str, Any]:
     """
     threads: int | None = getattr(options, "num_threads", None)
     return finish_tasks(divided(options).output(options), count, num_threads=threads)
-
-
-_AGAIN = re.compile(
-    r"(?:round (?P<round>[0-9]+) of [0-9]+: )?"
-    r"(?:(?:portion|hash partition|shard)s? [0-9, -]+|the (?:portion|shard|list of near-duplicates) )[^;]*missing; "
-    r"run tasks? (?P<tasks>[0-9, -]+) of [0-9]+ again"
-)
-
-
-def _numbers(text: str) -> list[int]:
-    """Returns the numbers of a list such as "3, 7-9"."""
-    ranges = [part.partition("-") for part in text.replace(" ", "").split(",")]
-    return [number for first, _, last in ranges for number in range(int(first), int(last or first) + 1)]
 
 
 def concerns_all(error: AlbertFastError) -> bool:

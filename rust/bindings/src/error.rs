@@ -37,7 +37,7 @@ pub fn internal(reason: impl std::fmt::Display) -> PyErr {
 }
 
 fn describe(raised: &Bound<'_, PyAny>, error: &Error) -> PyResult<()> {
-    let Facts { kind, path, line, byte, option, rule, value } = error.facts();
+    let Facts { kind, path, line, byte, option, rule, value, unfinished } = error.facts();
     raised.setattr("kind", kind)?;
     if let Some(path) = path.filter(|path| remote::is_remote(path)) {
         let class = raised.py().import("albert_fast.paths")?.getattr("RemotePath")?;
@@ -49,5 +49,10 @@ fn describe(raised: &Bound<'_, PyAny>, error: &Error) -> PyResult<()> {
     raised.setattr("byte", byte)?;
     raised.setattr("option", option)?;
     raised.setattr("rule", rule)?;
-    raised.setattr("value", value)
+    raised.setattr("value", value)?;
+    if let Some((round, tasks)) = unfinished {
+        raised.setattr("task_round", round)?;
+        raised.setattr("tasks", tasks)?;
+    }
+    Ok(())
 }

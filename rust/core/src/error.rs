@@ -67,6 +67,18 @@ pub enum Error {
         /// What is wrong, at what place, and what to do.
         reason: String,
     },
+    /// Tasks have not done all of their work.
+    #[error("{}: {reason}", path.display())]
+    Unfinished {
+        /// The directory that they write to.
+        path: PathBuf,
+        /// The first round in which something is missing, from 1.
+        round: usize,
+        /// The tasks to run again in that round, in ascending order. Empty if the number of tasks is not known.
+        tasks: Vec<u64>,
+        /// What is missing and what to do.
+        reason: String,
+    },
     /// A record of a TFRecord file is damaged.
     #[error("{}, record {record} at byte {offset}: {reason}", path.display())]
     Record {
@@ -190,12 +202,23 @@ pub struct Facts<'a> {
     pub rule: Option<&'a str>,
     /// What the option is.
     pub value: Option<&'a str>,
+    /// The round, from 1, in which tasks have not done all of their work, and the tasks to run again.
+    pub unfinished: Option<(usize, &'a [u64])>,
 }
 
 impl Error {
     /// Returns the error's kind, place and option.
     pub fn facts(&self) -> Facts<'_> {
-        let of = |kind| Facts { kind, path: None, line: None, byte: None, option: None, rule: None, value: None };
+        let of = |kind| Facts {
+            kind,
+            path: None,
+            line: None,
+            byte: None,
+            option: None,
+            rule: None,
+            value: None,
+            unfinished: None,
+        };
         match self {
             Self::Io { path, .. } => Facts { path: Some(path), ..of("io") },
             Self::InvalidUtf8 { path, line, byte, .. } => {
@@ -208,6 +231,10 @@ impl Error {
                 Facts { path: Some(path), line: *line, byte: *byte, ..of("tokenizer") }
             }
             Self::Data { path, .. } | Self::Row { path, .. } => Facts { path: Some(path), ..of("data") },
+            Self::Unfinished { path, round, tasks, .. } => {
+                let unfinished = (!tasks.is_empty()).then_some((*round, tasks.as_slice()));
+                Facts { path: Some(path), unfinished, ..of("data") }
+            }
             Self::Byte { path, byte, .. } | Self::Record { path, offset: byte, .. } => {
                 Facts { path: Some(path), byte: Some(*byte), ..of("data") }
             }
@@ -457,12 +484,16 @@ mod tests {
             let text = error.to_string();
             let is_whole = !message.ends_with("; ");
             assert!(text.starts_with(message) && (!is_whole || text == message), "{text}");
-            let Facts { kind, path, line, byte, option, rule, value } = error.facts();
+            let Facts { kind, path, line, byte, option, rule, value, unfinished: _ } = error.facts();
             let number = |number: Option<u64>| number.map_or_else(String::new, |it| it.to_string());
             let path = path.map_or_else(String::new, |it| it.display().to_string());
             let [option, rule, value] = [option, rule, value].map(|it| it.unwrap_or_default().to_owned());
             assert_eq!([kind.to_owned(), path, number(line), number(byte), option, rule, value], wanted, "{text}");
         }
+        let unfinished = |tasks| Error::Unfinished { path: path(), round: 2, tasks, reason: "run 3 again".into() };
+        assert_eq!(unfinished(vec![3]).to_string(), "a.txt: run 3 again");
+        assert_eq!(unfinished(vec![3]).facts().unfinished, Some((2, [3].as_slice())));
+        assert_eq!(unfinished(Vec::new()).facts().unfinished, None);
         let stopped = Error::Interrupted("run it again".into());
         assert_eq!((stopped.to_string().as_str(), stopped.facts().kind), ("stopped; run it again", "interrupted"));
         for (error, message) in

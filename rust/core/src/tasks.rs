@@ -4,6 +4,7 @@
 //! range of it. So the number of tasks decides who does what, never what is done.
 
 use std::ops::Range;
+use std::path::Path;
 
 use crate::{Error, Result};
 
@@ -118,35 +119,39 @@ pub(crate) fn list(thing: &str, numbers: &[u64], count: u64) -> String {
     format!("{thing}{s} {}{more} of {count} {verb}", listed.join(", "))
 }
 
-/// Says which of `count` things are missing, and which of `num_tasks` tasks to run again.
-pub(crate) fn missing(thing: &str, numbers: &[u64], count: u64, num_tasks: Option<u64>) -> String {
-    let missing = list(thing, numbers, count);
+/// Returns the error for some of `count` things that tasks have not made. It says which of `num_tasks` tasks to run again.
+///
+/// `round` is the number of the round in which the things are made, from 1, and how many rounds there are.
+pub(crate) fn unfinished(
+    directory: &Path,
+    thing: &str,
+    numbers: &[u64],
+    count: u64,
+    num_tasks: Option<u64>,
+    (round, rounds): (usize, usize),
+) -> Error {
+    let tasks = num_tasks.map_or_else(Vec::new, |num_tasks| tasks_of(numbers, count, num_tasks));
+    let place = if rounds > 1 { format!("round {round} of {rounds}: ") } else { String::new() };
+    let then = if round < rounds { ", and then all tasks for each round that follows" } else { "" };
+    let reason = format!("{place}{}{then}", missing(&list(thing, numbers, count), &tasks, num_tasks));
+    Error::Unfinished { path: directory.to_path_buf(), round, tasks, reason }
+}
+
+/// Says what is missing, and which of `num_tasks` tasks to run again.
+fn missing(missing: &str, tasks: &[u64], num_tasks: Option<u64>) -> String {
     let Some(num_tasks) = num_tasks else {
         return format!(
             "{missing} missing; run the tasks that did not end well again (num_tasks=N names them, where N is their \
              number)"
         );
     };
-    let tasks = ranges(&tasks_of(numbers, count, num_tasks));
+    let tasks = ranges(tasks);
     let noun = if tasks.len() == 1 && !tasks[0].contains('-') { "task" } else { "tasks" };
     format!(
         "{missing} missing; run {noun} {} of {num_tasks} again (Slurm: --array={})",
         tasks.join(", "),
         tasks.join(",")
     )
-}
-
-/// As [`missing`], for things of one of several rounds: its number, from 1, and how many there are.
-pub(crate) fn missing_in_round(
-    thing: &str,
-    numbers: &[u64],
-    count: u64,
-    num_tasks: Option<u64>,
-    (round, rounds): (usize, usize),
-) -> String {
-    let place = if rounds > 1 { format!("round {round} of {rounds}: ") } else { String::new() };
-    let then = if round < rounds { ", and then all tasks for each round that follows" } else { "" };
-    format!("{place}{}{then}", missing(thing, numbers, count, num_tasks))
 }
 
 #[cfg(test)]
@@ -181,6 +186,27 @@ mod tests {
         assert_eq!(list("list of near-duplicates", &[0], 1), "the list of near-duplicates is");
         assert_eq!(ranges(&[3, 7, 8, 9, 11, 12]), ["3", "7-9", "11-12"]);
         assert!(ranges(&[]).is_empty());
+    }
+
+    #[test]
+    fn an_error_says_what_to_run_again() {
+        let error = |numbers: &[u64], count, num_tasks, round| {
+            unfinished(Path::new("d"), "shard", numbers, count, num_tasks, round).to_string()
+        };
+        assert_eq!(
+            error(&[3, 7, 8, 9], 64, Some(32), (1, 1)),
+            "d: shards 3, 7-9 of 64 are missing; run tasks 1, 3-4 of 32 again (Slurm: --array=1,3-4)"
+        );
+        assert_eq!(
+            error(&[0], 1, Some(1), (2, 3)),
+            "d: round 2 of 3: the shard is missing; run task 0 of 1 again (Slurm: --array=0), and then all tasks for \
+             each round that follows"
+        );
+        assert_eq!(
+            error(&[3], 64, None, (1, 1)),
+            "d: shard 3 of 64 is missing; run the tasks that did not end well again (num_tasks=N names them, where N is \
+             their number)"
+        );
     }
 
     proptest! {

@@ -16,7 +16,7 @@ use crate::prepare::output::{MANIFEST, PARTIAL, Target};
 use crate::prepare::read::options::ReadOptions;
 use crate::prepare::summary::Summary;
 use crate::prepare::work::Gathered;
-use crate::tasks::{Share, list, missing_in_round};
+use crate::tasks::{Share, list, unfinished};
 use crate::{Error, Result};
 
 /// Formats without fields.
@@ -154,8 +154,7 @@ pub fn finish(directory: &Path, num_tasks: Option<u64>) -> Result<Option<Complet
         let missing = missing(&job, round)?;
         if !missing.is_empty() {
             let place = (number, job.rounds().len());
-            let reason = missing_in_round(round.thing(), &missing, job.total(round), num_tasks, place);
-            return Err(Error::data(directory, reason));
+            return Err(unfinished(directory, round.thing(), &missing, job.total(round), num_tasks, place));
         }
     }
     Ok(Some(CompleteCorpus::new(&job, complete(&job)?, false)))

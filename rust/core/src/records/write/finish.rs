@@ -8,7 +8,7 @@ use super::journal::{Notes, foreign_shard, publish, tidy};
 use super::{Origin, markers, no_instances};
 use crate::error::counted;
 use crate::files::lock::lock;
-use crate::tasks::{Share, list, missing};
+use crate::tasks::{Share, list, unfinished};
 use crate::{Error, Result};
 
 /// What [`finish`] did.
@@ -51,7 +51,7 @@ pub fn finish(directory: &Path, num_tasks: Option<u64>) -> Result<Option<Finishe
     let all = notes.shards(directory, None)?;
     let lost: Vec<_> = (0..).zip(&all).filter(|(_, shard)| shard.is_none()).map(|(index, _)| index).collect();
     if !lost.is_empty() {
-        return Err(Error::data(directory, again(&lost, all.len() as u64, num_tasks, notes.dataset.is_some())));
+        return Err(again(directory, &lost, all.len() as u64, num_tasks, notes.dataset.is_some()));
     }
     if let Some(dataset) = notes.dataset {
         tidy(directory)?;
@@ -81,14 +81,15 @@ pub(super) fn complete(directory: &Path, header: &Header, origin: &Origin, shard
     Ok(dataset)
 }
 
-/// Returns what is missing and what to do.
-fn again(numbers: &[u64], count: u64, num_tasks: Option<u64>, was_complete: bool) -> String {
+/// Returns the error that says what is missing and what to do.
+fn again(directory: &Path, numbers: &[u64], count: u64, num_tasks: Option<u64>, was_complete: bool) -> Error {
     if was_complete {
         let missing = list("shard", numbers, count);
-        return format!(
+        let reason = format!(
             "the records were complete, but {missing} missing or changed since; run make-records again without \
              `num_tasks` and `task_id` to make them again"
         );
+        return Error::data(directory, reason);
     }
-    missing("shard", numbers, count, num_tasks)
+    unfinished(directory, "shard", numbers, count, num_tasks, (1, 1))
 }

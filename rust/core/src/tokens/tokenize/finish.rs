@@ -5,7 +5,7 @@ use std::path::Path;
 use super::markers::{self, Begun, Header, Marker};
 use crate::files::lock::lock;
 use crate::files::{atomic, scratch};
-use crate::tasks::{Share, missing};
+use crate::tasks::{Share, unfinished};
 use crate::tokens::store::{JOURNAL_FILE, META_FILE, StoreMeta, TokenStore};
 use crate::{Error, Result};
 
@@ -52,7 +52,7 @@ pub fn finish(directory: &Path, num_tasks: Option<u64>) -> Result<Option<Finishe
     let all = markers::markers(directory, &header, 0..header.portions)?;
     let lost: Vec<_> = (0..).zip(&all).filter(|(_, it)| it.is_none()).map(|(index, _)| index).collect();
     if !lost.is_empty() {
-        return Err(Error::data(directory, missing("portion", &lost, header.portions, num_tasks)));
+        return Err(unfinished(directory, "portion", &lost, header.portions, num_tasks, (1, 1)));
     }
     let meta = complete(directory, &header, all.into_iter().flatten().collect())?;
     Ok(Some(Finished { meta, already_complete: false }))

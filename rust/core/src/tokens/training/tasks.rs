@@ -29,7 +29,7 @@ use super::{Dropped, Options, Setup};
 use crate::files::atomic;
 use crate::files::inputs::InputFile;
 use crate::files::lock::lock;
-use crate::tasks::{Share, TaskState, missing_in_round};
+use crate::tasks::{Share, TaskState, unfinished};
 use crate::tokens::corpus::portions::Portions;
 use crate::tokens::corpus::{Corpus, PORTION_BYTES, check_all, expand_corpus};
 use crate::tokens::tokenizer::Tokenizer;
@@ -240,8 +240,7 @@ pub fn finish(directory: &Path, num_tasks: Option<u64>, progress: &mut dyn Progr
         let missing = job.missing(round)?;
         if !missing.is_empty() {
             let place = (number, job.rounds().len());
-            let reason = missing_in_round("portion", &missing, job.header.portions, num_tasks, place);
-            return Err(Error::data(directory, reason));
+            return Err(unfinished(directory, "portion", &missing, job.header.portions, num_tasks, place));
         }
     }
     let extend = job.header.extends.as_deref().map(|name| Tokenizer::from_model(&job.attachment(name), None));
