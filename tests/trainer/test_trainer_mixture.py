@@ -227,7 +227,7 @@ def test_lines_and_figures_of_phases(material: Material, other: str) -> None:
         f"phase 1, step 1: up to 32 tokens, 15% of them masked, all from {store} (8 instances)"
     ]
     assert phases.described(one, 1) == {
-        "phase 1": {"steps": 1, "max_seq_length": 32, "masked_lm_prob": 0.15, store: "100%, 8 instances"}
+        "phase 1": {"steps": 1, "max_seq_length": 32, "masked_lm_prob": 0.15, "stores": {store: "100%, 8 instances"}}
     }
     assert phases.lines(phases.Steps(opened(tokens=store).phases, 12), 1) == []
     assert phases.described(phases.Steps(opened(tokens=store).phases, 12), 1) == {}
@@ -235,8 +235,8 @@ def test_lines_and_figures_of_phases(material: Material, other: str) -> None:
     mixed = phases.Steps(opened(tokens=(f"{store}=3", f"{other}=1")).phases, 12)
     assert phases.lines(mixed, 1, pending=True) == [f"mixture: 75% from {store}, 25% from {other}"]
     open_ended = phases.described(mixed, 1, pending=True)["mixture"]
-    assert (open_ended["steps"], open_ended[store]) == (None, "75%")
-    assert phases.described(mixed, 1)["mixture"][store] == "75%, 72 instances"
+    assert (open_ended["steps"], open_ended["stores"][store]) == (None, "75%")
+    assert phases.described(mixed, 1)["mixture"]["stores"][store] == "75%, 72 instances"
 
 
 def test_what_does_not_fit_is_refused(material: Material, other: str) -> None:

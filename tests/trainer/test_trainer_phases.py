@@ -92,7 +92,7 @@ def test_a_run_of_phases_resumes_with_the_same_bits(
     described = json.loads(Path("run/run.json").read_text())
     assert len(set(described["training"]["widths"])) == len(described["training"]["widths"])
     assert described["steps"]["total"] == 12
-    assert described["data"]["phase 1"][store] == "75%, 30 instances"
+    assert described["data"]["phase 1"]["stores"][store] == "75%, 30 instances"
     kept = json.loads(Path("run/pretrain.config.json").read_text())["pretrain"]
     assert (kept["num_train_steps"], kept["phase"][1]) == (12, {"steps": 7, "tokens": [other], "micro_batch_size": 2})
     # What a run writes beside itself starts it again.

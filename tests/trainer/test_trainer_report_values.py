@@ -177,23 +177,27 @@ def test_a_run_with_phases_says_what_is_true_of_the_first(tmp_path: Path) -> Non
             "steps": 12,
             "max_seq_length": 32,
             "masked_lm_prob": "0.3:0.15",
-            "a": "70%, 67 instances",
-            "b": "30%, 29 instances",
+            "stores": {"a": "70%, 67 instances", "steps": "30%, 29 instances"},
         },
-        "phase 2": {"steps": 1, "max_seq_length": 64, "masked_lm_prob": 0.15, "b": "100%, 3,200 instances"},
+        "phase 2": {
+            "steps": 1,
+            "max_seq_length": 64,
+            "masked_lm_prob": 0.15,
+            "stores": {"b": "100%, 3,200 instances"},
+        },
     }
     facts = {**FACTS, "data": data, "training": {**FACTS["training"], "micro_batch_size": 8, "expected_padding": 0.02}}
     text = report(tmp_path, [start(0), training(10)], facts).text
     for row in (
         "mean tokens per instance, in phase 1 31.3",
-        "phase 1 12 steps, up to 32 tokens, 30% to 15% masked; 70%, 67 instances from a; 30%, 29 instances from b",
+        "phase 1 12 steps, up to 32 tokens, 30% to 15% masked; 70%, 67 instances from a; 30%, 29 instances from steps",
         "phase 2 1 step, up to 64 tokens, 15% masked; 100%, 3,200 instances from b",
         "micro-batch size (instances), in phase 1 8",
         "expected padding, in phase 1 2%",
     ):
         assert row in text
     # What is open before a budget has decided it, is left out.
-    mixture = {"steps": None, "max_seq_length": 32, "masked_lm_prob": 0.15, "a": "70%", "b": "30%"}
+    mixture = {"steps": None, "max_seq_length": 32, "masked_lm_prob": 0.15, "stores": {"a": "70%", "b": "30%"}}
     facts["data"] = {"tokens_per_sequence": 31.3, "mixture": mixture}
     text = report(tmp_path, [start(0), training(10)], facts).text
     assert "mean tokens per instance 31.3" in text

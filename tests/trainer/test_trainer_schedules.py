@@ -192,7 +192,7 @@ def test_a_budget_shows_what_all_steps_draw(
     mixture = f"albert-fast: mixture: 75% from {material.store} (78 instances), 25% from other (26 instances)\n"
     assert found.err.index(mixture) > told
     described = json.loads(Path("run/run.json").read_text())["data"]["mixture"]
-    assert (described["steps"], described["other"]) == (13, "25%, 26 instances")
+    assert (described["steps"], described["stores"]["other"]) == (13, "25%, 26 instances")
     drawn = [line["drawn"]["other"] for line in lines(Path("run")) if "loss" in line]
     assert sum(drawn) == 26
 

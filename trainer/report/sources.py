@@ -69,9 +69,6 @@ def _words(phase: Mapping[str, Any]) -> str:
         parts.append(f"up to {length:,.0f} tokens")
     if (masked := phase.get("masked_lm_prob")) is not None:
         parts.append(f"{percentages(masked)} masked")
-    stores = [
-        f"{value} from {name}"
-        for name, value in phase.items()
-        if name not in {"steps", "max_seq_length", "masked_lm_prob"} and value is not None
-    ]
+    planned = phase.get("stores")
+    stores = [f"{value} from {name}" for name, value in (planned if isinstance(planned, dict) else {}).items()]
     return "; ".join([", ".join(parts), *stores]) if parts else "; ".join(stores)

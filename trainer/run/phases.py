@@ -293,14 +293,16 @@ def described(steps: Steps, workers: int, *, pending: bool = False) -> dict[str,
     for number, phase in enumerate(steps.phases, 1):
         end = phase.end(steps.total)
         drawn = phase.drawn(phase.first, end, workers)
-        one: dict[str, Any] = {
+        planned = {
+            name: f"{100 * fraction:.4g}%" + ("" if pending else f", {_instances(drawn[name])}")
+            for name, fraction in phase.fractions().items()
+        }
+        found[f"phase {number}" if steps.divided else "mixture"] = {
             "steps": None if pending else end - phase.first,
             "max_seq_length": phase.source.max_seq_length,
             "masked_lm_prob": phase.masked,
+            "stores": planned,
         }
-        for name, fraction in phase.fractions().items():
-            one[name] = f"{100 * fraction:.4g}%" + ("" if pending else f", {_instances(drawn[name])}")
-        found[f"phase {number}" if steps.divided else "mixture"] = one
     return found
 
 
