@@ -73,8 +73,15 @@ class Waiting:
             time.sleep(0.01)
 
     def end(self) -> tuple[int, str]:
-        """Gives it its text; its exit code and what it said."""
-        Path("pipe").write_text(TEXT)
+        """Gives it its text, unless it ends without reading. Returns its exit code and what it said."""
+        while self.process.poll() is None:
+            # If nobody reads, this is an error. Without this flag, it would wait for a reader forever.
+            with contextlib.suppress(OSError):
+                pipe = os.open("pipe", os.O_WRONLY | os.O_NONBLOCK)
+                with contextlib.suppress(BrokenPipeError), os.fdopen(pipe, "w") as file:
+                    file.write(TEXT)
+                break
+            time.sleep(0.01)
         said = self.process.communicate()[1]
         return self.process.returncode, said
 
