@@ -114,12 +114,12 @@ def make_records(  # noqa: D417 - the options describe themselves
     The bytes depend only on the inputs, the tokenizer, the options and the seed. An interrupted call resumes when it is
     repeated. dataset.json in `output_dir` describes the records.
 
-    With `num_tasks` and `task_id`, the call makes a share of the records of token stores. Other calls make the rest,
+    With `num_tasks` and `task_id`, the call makes some of the records of token stores. Other calls make the rest,
     on this machine or others. The last one completes the records; so does `finish`.
 
     Args:
         inputs: a file, glob or directory of text, or several, or a token store. Text has one sentence per line and a
-            blank line after each document. Or several token stores, in a sequence or in a mapping to their weights:
+            blank line after each document. Several token stores may be in a sequence, or in a mapping to their weights:
             there are as many instances as `dupe_factor` passes over all of them have, and the weights, divided by their
             sum, are the fractions that are from each store.
         output_dir: the directory to write to. It is created if needed.
@@ -211,7 +211,7 @@ def stores(options: MakeRecords) -> list[Weighted]:
     given = [_weighted(text) for text in options.inputs]
     found: list[bool] = []
     for store, _ in given:
-        # Whether each of many remote files is a store takes long to ask. If the first is none, the others are not.
+        # Asking about each of many remote files takes long. If the first is not a store, the others are not.
         is_skipped = is_remote(store) and found and not found[0]
         found.append(store != "-" and not is_skipped and is_store(as_path(store)))
     if any(found):

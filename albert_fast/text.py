@@ -40,7 +40,7 @@ def epochs(count: float) -> str:
 
 
 def percentages(masked_lm_prob: object) -> str:
-    """Returns a fraction, or FIRST:LAST, as percentages: "15%", "30% to 15%". What is neither stays as it is."""
+    """Returns a fraction, or FIRST:LAST, as percentages: "15%", "30% to 15%". Anything else is unchanged."""
     try:
         return " to ".join(f"{100 * float(part):.4g}%" for part in str(masked_lm_prob).split(":"))
     except ValueError:

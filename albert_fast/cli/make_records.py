@@ -42,11 +42,11 @@ def make_records(options: MakeRecords, given: frozenset[str]) -> None:
 
     If it is interrupted, run the same command again to resume.
 
-    Several token stores are mixed, here 7 to 3:
+    Mix several token stores, here 7 to 3:
 
         albert-fast make-records wikipedia=7 clinical=3 --output-dir records
 
-    With --num-tasks and --task-id, the command makes a part of the records of token stores. Other tasks make the rest.
+    With --num-tasks and --task-id, the command makes some of the records of token stores. Other tasks make the rest.
     """
     run(options, given)
 
@@ -131,7 +131,7 @@ def drawn(result: dict[str, Any], given: Sequence[Weighted]) -> list[str]:
 
 
 def _few(value: float, digits: int) -> str:
-    """Returns a number with so many decimals, or with two digits if it is too small for them."""
+    """Returns a number with `digits` decimals, or with two digits if it is too small."""
     return f"{value:,.{digits}f}" if value >= 10**-digits else f"{value:.2g}"
 
 

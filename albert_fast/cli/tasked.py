@@ -101,8 +101,8 @@ def _check_make_records(options: MakeRecords) -> None:
         refuse_unfinished(as_path(options.inputs[0]))
     if not stores(options):
         raise UsageError(
-            "with --num-tasks, the input must be a token store, or several, so that every task reads the same; run "
-            "tokenize first, and pass its --output-dir"
+            "with --num-tasks, the inputs must be token stores, so that every task reads the same; run tokenize first, "
+            "and pass its --output-dir"
         )
     _refuse_overwrite(options, "records")
     options.instance_options()

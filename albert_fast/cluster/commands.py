@@ -193,7 +193,7 @@ def _store_size(options: MakeRecords) -> int:
         refuse_unfinished(as_path(options.inputs[0]))
     found = stores(options)
     if not found:
-        message = f"with `num_tasks`, the input must be token stores, got {' '.join(options.inputs)}; tokenize first"
+        message = f"with `num_tasks`, the inputs must be token stores, got {' '.join(options.inputs)}; tokenize first"
         raise AlbertFastError(message, kind="input")
     return sum(size(as_path(store)) for store, _ in found) * options.dupe_factor
 

@@ -23,7 +23,7 @@ class Weighted(NamedTuple):
 
 
 _NUMBER = re.compile(r"(\d+(?:[.,]\d+)?)(%?)")
-"""A weight as it may be meant, but is not read: 70%, or 0,7 with a decimal comma."""
+"""A weight in a form that is refused: 70%, or 0,7 with a decimal comma."""
 
 
 def weighted(text: str) -> Weighted:

@@ -13,7 +13,7 @@ from albert_fast.options.mixtures import Weighted, mixture, real
 DATA = "Data"
 
 MOST_STEPS = 10**9
-"""The maximum number of steps of a run. Years on any machine, and 64 bits can count their instances."""
+"""The maximum number of steps of a run. They take years, and 64 bits can count their instances."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -145,9 +145,8 @@ class MakeRecords(
 
     inputs: tuple[str, ...] = option(
         REQUIRED,
-        f"The corpus, with one sentence per line and a blank line after each document: {INPUT_PATHS}. Or one "
-        "or more token stores. STORE=WEIGHT sets how many of the instances are from a store, relative to the other "
-        "weights.",
+        "Token stores, or the corpus, with one sentence per line and a blank line after each document: "
+        f"{INPUT_PATHS}. STORE=WEIGHT sets how many of the instances are from a store, relative to the other weights.",
         INPUT,
         metavar="INPUT",
         argument=True,

@@ -285,13 +285,13 @@ class Pretrain(
     )
     mixture_temperature: float | None = option(
         None,
-        "With several --tokens without weights: draw each store with a weight of its number of tokens to the power of "
-        "1/T. A large T gives all stores about the same weight.",
+        "With several --tokens without weights: give each the weight tokens ** (1 / T). A large T gives all stores "
+        "about the same weight.",
         DATA,
         metavar="T",
         low=0,
         above=True,
-        shown="1, the weight of their sizes",
+        shown="1: sizes decide",
     )
     phase: tuple[Phase, ...] = option(
         (),

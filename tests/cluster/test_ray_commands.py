@@ -63,7 +63,7 @@ def test_only_some_commands_can_be_divided(corpus: Path, tokens: Path) -> None:
     other = Finish(directory=Path("out"))
     with pytest.raises(AlbertFastError, match=r"Finish cannot be divided into tasks; .* are prepare-text, train-tok"):
         commands.divided(other)
-    with pytest.raises(AlbertFastError, match=r"the input must be token stores, got .*part-a.txt; tokenize first"):
+    with pytest.raises(AlbertFastError, match=r"the inputs must be token stores, got .*part-a.txt; tokenize first"):
         commands.num_tasks(options(corpus), 1)
     assert commands.command_of(options(tokens)) == "make-records"
 

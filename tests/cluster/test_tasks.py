@@ -259,7 +259,7 @@ class TestRefusals:
 
     def test_text(self, local_tasks: Tasks, corpus: Path, model: Path, command: Command) -> None:
         for inputs, told in (
-            ([corpus], "the input must be a token store, or several"),
+            ([corpus], "the inputs must be token stores, so that"),
             ([local_tasks.tokens] * 2, "is given twice"),
         ):
             flags = ["--tokenizer", model, "--max-predictions-per-seq", 77, "--num-tasks", 3, "--task-id", 0]

@@ -167,8 +167,8 @@ def test_what_does_not_fit_is_refused(command: Command, here: Path) -> None:
             1,
             "short: no instances: none of its documents is long enough",
         ),
-        (["sea=1", "land=1", "--rng", "reference"], 2, "--rng reference makes records of one corpus; drop it to mix"),
-        (["sea=1", "land=1", "--shuffle", "blocks"], 2, "--shuffle blocks makes records of one token store; drop it"),
+        (["sea=1", "land=1", "--rng", "reference"], 2, "--rng reference makes records of one corpus; omit it to mix"),
+        (["sea=1", "land=1", "--shuffle", "blocks"], 2, "--shuffle blocks makes records of one token store; omit it"),
         (["sea=1", "land=1", "--mixture-temperature", 2], 2, "stores with weights have no temperature; remove"),
         (["sea", "--mixture-temperature", 2], 2, "--mixture-temperature has no effect without several token stores"),
         (

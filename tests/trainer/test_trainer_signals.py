@@ -8,15 +8,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from albert_fast._signals import SIGNALS
 from trainer.run.stops import Stops
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
@@ -31,18 +27,6 @@ with Stops(None) as stops:
         pass
     print(stops())
 """
-
-
-@pytest.fixture
-def not_ignored() -> Iterator[None]:
-    """Has the signals do what they do by default, even if these tests run under nohup or in the background."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in SIGNALS:
-        if before[number] == signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("not_ignored")

@@ -40,7 +40,7 @@ from trainer.run.stops import TIME_IS_UP, Stops
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.usefixtures("not_ignored")]
 
 SLOW = """
 import ctypes, os, sys, time

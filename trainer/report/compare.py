@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIGURES = tuple(one for one in curves.FIGURES if one[0] not in {"masked_lm_prob", "input_wait", "gpu_memory"})
-"""As those of a single run, without the ones that say little about which run is better."""
+"""The figures of a single run that help to say which run is better."""
 
 OF_ITSELF = frozenset({"output_dir", "mirror_dir", "tracker_name"})
 """Options that are different for every run."""

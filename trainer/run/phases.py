@@ -112,7 +112,7 @@ class Steps(NamedTuple):
 
     @property
     def divided(self) -> bool:
-        """Whether the user gave phases, be it only one."""
+        """Whether the user gave at least one phase."""
         return self.phases[0].steps is not None
 
     @property
@@ -154,7 +154,7 @@ def open_phases(
         how: the options of `InstanceStream` that do not affect the instances.
 
     Raises:
-        AlbertFastError: as `InstanceStream`. The message says which phase if there are several.
+        AlbertFastError: as `InstanceStream`. With phases, the message says which one.
         TrainerError: two stores have different tokenizers, or the phases have not as many steps as the run.
     """
     check_steps(plans, num_steps)
@@ -287,21 +287,16 @@ def described(steps: Steps, workers: int, *, pending: bool = False) -> dict[str,
         workers: the number of workers.
         pending: whether the number of steps will be decided later.
     """
-    if not steps.divided and len(steps.phases[0].names) < 2:
-        return {}
     found: dict[str, Any] = {}
-    for number, phase in enumerate(steps.phases, 1):
-        end = phase.end(steps.total)
-        drawn = phase.drawn(phase.first, end, workers)
-        planned = {
-            name: f"{100 * fraction:.4g}%" + ("" if pending else f", {_instances(drawn[name])}")
-            for name, fraction in phase.fractions().items()
-        }
-        found[f"phase {number}" if steps.divided else "mixture"] = {
-            "steps": None if pending else end - phase.first,
-            "max_seq_length": phase.source.max_seq_length,
-            "masked_lm_prob": phase.masked,
-            "stores": planned,
+    for one in _planned(steps, workers, pending=pending):
+        found[f"phase {one.number}" if steps.divided else "mixture"] = {
+            "steps": None if pending else one.end - one.phase.first,
+            "max_seq_length": one.phase.source.max_seq_length,
+            "masked_lm_prob": one.phase.masked,
+            "stores": {
+                name: f"{100 * fraction:.4g}%" + (f", {one.counts[name]}" if one.counts else "")
+                for name, fraction in one.phase.fractions().items()
+            },
         }
     return found
 
@@ -316,16 +311,11 @@ def lines(steps: Steps, workers: int, *, pending: bool = False) -> list[str]:
         workers: the number of workers.
         pending: whether the number of steps will be decided later.
     """
-    if not steps.divided and len(steps.phases[0].names) < 2:
-        return []
     found = []
-    for number, phase in enumerate(steps.phases, 1):
-        end = phase.end(steps.total)
-        drawn = phase.drawn(phase.first, end, workers)
-        shares = phase.fractions()
-        counts = {name: "" if pending else f" ({_instances(drawn[name])})" for name in phase.names}
-        parts = [f"{100 * shares[name]:.3g}% from {name}{counts[name]}" for name in phase.names]
-        what = ", ".join(parts) if len(parts) > 1 else f"all from {phase.names[0]}{counts[phase.names[0]]}"
+    for number, phase, end, counts in _planned(steps, workers, pending=pending):
+        told = {name: f" ({counts[name]})" if counts else "" for name in phase.names}
+        parts = [f"{100 * fraction:.3g}% from {name}{told[name]}" for name, fraction in phase.fractions().items()]
+        what = ", ".join(parts) if len(parts) > 1 else f"all from {phase.names[0]}{told[phase.names[0]]}"
         if not steps.divided:
             found.append(f"mixture: {what}")
             continue
@@ -337,5 +327,24 @@ def lines(steps: Steps, workers: int, *, pending: bool = False) -> list[str]:
     return found
 
 
-def _instances(count: int) -> str:
-    return number_of(count, "instance")
+class _Planned(NamedTuple):
+    """A phase with what is known of it before the run."""
+
+    number: int
+    """From 1."""
+    phase: Phase
+    end: int
+    """The step after its last one."""
+    counts: Mapping[str, str]
+    """How many instances are from each store, with the noun; empty if the number of steps is not known."""
+
+
+def _planned(steps: Steps, workers: int, *, pending: bool) -> Iterator[_Planned]:
+    """Yield the phases, or the only mixture. There is none for a run without phases on one store."""
+    if not steps.divided and len(steps.phases[0].names) < 2:
+        return
+    for number, phase in enumerate(steps.phases, 1):
+        end = phase.end(steps.total)
+        drawn = {} if pending else phase.drawn(phase.first, end, workers)
+        counts = {name: number_of(count, "instance") for name, count in drawn.items()}
+        yield _Planned(number, phase, end, counts)

@@ -42,7 +42,7 @@ DECAY = frozenset({"num_train_steps", "decay_fraction", "final_learning_rate_fra
 
 
 def facts(config: ModelConfig, options: Options, training: Data, init_checkpoint: Path | None) -> dict[str, Any]:
-    """Return everything that decides what a run computes. It is equal in all starts of one run."""
+    """Return what decides what a run computes, which is equal in all its starts, and the names of its stores."""
     given = options.as_dict()
     if options.budget_hours is not None:
         given["num_train_steps"] = None  # not known at the start

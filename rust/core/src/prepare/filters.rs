@@ -58,7 +58,7 @@ impl FilterOptions {
     /// Returns the filter by language. Returns `None` if all languages are kept.
     ///
     /// # Errors
-    /// [`Error::Rule`] for anything else than the code of a language that can be recognized.
+    /// [`Error::Rule`] for anything but the code of a language that can be recognized.
     pub(super) fn languages(&self) -> Result<Option<LanguageFilter>> {
         LanguageFilter::new(&self.keep_language, self.min_language_confidence)
     }

@@ -30,7 +30,7 @@ impl LanguageFilter {
     /// Returns `None` if all languages are kept.
     ///
     /// # Errors
-    /// [`Error::Rule`] for anything else than the code of a language that can be recognized. It says which code to pass,
+    /// [`Error::Rule`] for anything but the code of a language that can be recognized. It says which code to pass,
     /// or lists all of them.
     pub fn new(codes: &[String], min_confidence: f64) -> Result<Option<Self>> {
         if codes.is_empty() {

@@ -45,7 +45,7 @@ pub fn prepare<S: AsRef<OsStr>>(
     progress: &mut dyn Progress,
 ) -> Result<Summary> {
     options.check()?;
-    // What is wrong with the outputs comes before anything about the inputs.
+    // Check the outputs before the inputs.
     if !outputs.dry_run {
         targets(outputs).try_for_each(|target| target.check(outputs.overwrite))?;
     }

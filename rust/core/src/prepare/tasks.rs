@@ -90,7 +90,7 @@ pub fn prepare_portions<S: AsRef<OsStr>>(
 ) -> Result<Prepared> {
     options.check()?;
     refuse(output, options, share)?;
-    // What is wrong with the outputs comes before anything about the inputs.
+    // Check the outputs before the inputs.
     let training = Target::new(&output.output, Some(1), output.compression)?;
     check_directory(training.path())?;
     let eval_output = output.eval_output.as_deref();

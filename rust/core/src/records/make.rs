@@ -63,7 +63,7 @@ pub struct MakeOptions {
     pub text: TokenizeOptions,
     /// Keeps the intermediate token store next to the records.
     pub keep_store: bool,
-    /// The weights of several token stores; empty if the input is text or one store without a weight.
+    /// The weights of several token stores; empty if the input is text or one store.
     pub weights: Vec<f64>,
 }
 
@@ -86,7 +86,7 @@ pub struct Made {
 /// token store, or several with weights.
 ///
 /// A mixture of stores has as many instances as `dupe_factor` passes over all of them. The weights say how many are from
-/// each store. They are those of its passes 0, 1, ..., of which the last may not be whole.
+/// each store. These are of its passes 0, 1, ..., and the last may not be whole.
 ///
 /// After an interruption at any moment, the same call resumes and ends with the same bytes.
 ///

@@ -142,7 +142,7 @@ impl Clusters {
         }
         if self.places.len() == MOST {
             let reason = format!(
-                "dedup_near=True is possible if at most {MOST} documents have near-duplicates, and more have; pass less \
+                "dedup_near=True allows at most {MOST} documents with near-duplicates, and there are more; pass less \
                  input, or a larger `dedup_near_rows`, which finds only more similar documents"
             );
             return Err(Error::conflict("dedup_near", reason));

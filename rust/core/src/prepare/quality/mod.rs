@@ -29,7 +29,7 @@ pub(super) struct Judge {
     stop_words: StopWords,
     repetition: Repetition,
     /// The number of documents, by language, to which [`Rule::StopWords`] was not applied, because there is no list. It
-    /// counts those that broke no rule before.
+    /// counts those that broke no earlier rule.
     pub without_stop_words: BTreeMap<String, u64>,
 }
 

@@ -195,11 +195,11 @@ impl Job<'_> {
         let options = &self.options.records.instances;
         let weights = &self.options.weights;
         if options.rng == RngKind::Reference {
-            let reason = "rng='reference' makes records of one corpus; drop it to mix token stores";
+            let reason = "rng='reference' makes records of one corpus; omit it to mix token stores";
             return Err(Error::conflict("rng", reason));
         }
         if self.reads_blocks() {
-            let reason = "shuffle='blocks' makes records of one token store; drop it to mix several, or make the records \
+            let reason = "shuffle='blocks' makes records of one token store; omit it to mix several, or make the records \
                           of each";
             return Err(Error::conflict("shuffle", reason));
         }
@@ -264,8 +264,8 @@ fn unusable(store: &Path, why: Unusable) -> Error {
              the store"
         ),
         Unusable::Passes(passes) => format!(
-            "would be read {passes:.0} times, and at most {MOST_PASSES} are possible; give the store a smaller weight, or \
-             lower `dupe_factor`"
+            "must be read at most {MOST_PASSES} times, got {passes:.0}; give the store a smaller weight, or lower \
+             `dupe_factor`"
         ),
     };
     Error::input_at(store, reason)
@@ -380,7 +380,7 @@ mod tests {
         assert_eq!(number, 1);
         assert!(matches!(why, Unusable::Passes(passes) if passes > MOST_PASSES as f64), "{why:?}");
         let told = unusable(Path::new("small"), Unusable::Passes(2_000_000.6)).to_string();
-        assert!(told.starts_with("small: would be read 2000001 times, and at most 1000 are possible;"), "{told}");
+        assert!(told.starts_with("small: must be read at most 1000 times, got 2000001;"), "{told}");
     }
 
     #[test]

@@ -56,8 +56,8 @@ pub fn make_records_task(
     let directory = match inputs {
         [one] if is_token_store(Path::new(one))? => Path::new(one),
         _ => {
-            let reason = "with `num_tasks`, the input must be a token store, or several, so that every task reads the \
-                          same; run tokenize first, and pass its `output_dir`";
+            let reason = "with `num_tasks`, the inputs must be token stores, so that every task reads the same; run \
+                          tokenize first, and pass its `output_dir`";
             return Err(Error::conflict("num_tasks", reason));
         }
     };
