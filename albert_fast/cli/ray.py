@@ -27,6 +27,7 @@ from albert_fast.options import (
 )
 from albert_fast.options.base import flag
 from albert_fast.paths import as_path
+from albert_fast.records import stores
 from albert_fast.text import number, quantity
 from albert_fast.tokenizers import extending
 from albert_fast.tokenizers.completing import MODEL
@@ -118,9 +119,13 @@ def refuse_others(given: frozenset[str], others: frozenset[str], name: str) -> N
 
 def is_own(options: Any) -> bool:
     """Returns whether the tokenizer is that of a token store, which each worker opens itself."""
-    own = own_store(options.tokenizer, options.vocab_file, options.inputs)
-    place = options.tokenizer if isinstance(options, Tokenize) else as_path(options.inputs[0])
-    return own is not None and own == place
+    if isinstance(options, Tokenize):
+        own = own_store(options.tokenizer, options.vocab_file, options.inputs)
+        return own is not None and own == options.tokenizer
+    # Stores of a mixture have the same tokenizer.
+    inputs = [store for store, _ in stores(options)][:1]
+    own = own_store(options.tokenizer, options.vocab_file, inputs)
+    return own is not None and own == as_path(inputs[0])
 
 
 def show(progress: Progress, name: str, status: cluster.Status) -> None:

@@ -22,6 +22,9 @@ import trainer_runs
 from ray_cluster import RayCluster
 from remote_sites import BucketSite
 
+from albert_fast import Tokenizer
+from albert_fast import tokenize as tokenize_text
+
 from .conftest import DEADLINE, OPTIONS, Tasks
 from .text_tasks import prepare, tokenize, train, without_manifest
 
@@ -160,6 +163,21 @@ def test_the_number_of_tasks_follows_from_the_size(local_driver: Driver) -> None
     tasks.run(tasks.arguments(out="whole"))
     local_driver.run(None)
     assert tasks.files() == tasks.files("whole")
+
+
+def test_a_mixture_of_stores(local_driver: Driver, text: bytes, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_bytes(text[: text.index(b"\n\n", len(text) // 2) + 2])
+    tokenize_text(tmp_path / "other.txt", tmp_path / "other", Tokenizer.from_file(model))
+    tasks = local_driver.tasks
+
+    def mixed(words: list[str]) -> list[str]:
+        at = words.index(str(tasks.tokens))
+        return [*words[:at], f"{tasks.tokens}=3", f"{tmp_path / 'other'}=1", *words[at + 1 :]]
+
+    tasks.run(mixed(tasks.arguments(out="whole")))
+    tasks.run(mixed(local_driver.words(5)))
+    assert tasks.files() == tasks.files("whole")
+    assert len(json.loads(tasks.files()["dataset.json"])["drawn"]) == 2
 
 
 @pytest.mark.parametrize("name", ["prepare-text", "train-tokenizer", "tokenize"])
