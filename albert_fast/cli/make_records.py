@@ -188,6 +188,6 @@ def report(result: dict[str, Any], output_dir: Path) -> None:
         info("time: " + ", ".join(f"{stage} {duration(value)}" for stage, value in seconds.items()))
     if fraction > 0.1:
         warn(
-            f"{100 * fraction:.0f}% of the tokens were truncated, because sentences are longer than an instance: the "
-            "corpus must have one sentence per line"
+            f"{100 * fraction:.0f}% of the tokens were truncated: many sentences are long for --max-seq-length. Pass "
+            "a larger one, and check that the corpus has one sentence per line"
         )
