@@ -1016,7 +1016,7 @@ def make_records(
     cache_size: float | None = None,
     num_tasks: int | None = None,
     task_id: int | None = None,
-    weights: Sequence[float] = (),
+    weights: Sequence[float] = ...,
     progress: Callable[[str, str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Turns text, one token store or several into TFRecord shards and `dataset.json` (create_pretraining_data.py).
