@@ -57,15 +57,13 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     return run
 
 
-STOPPING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
-"""The signals that stop a command."""
-
-
 @pytest.fixture
 def not_ignored() -> Iterator[None]:
     """Has the signals do what they do by default, even if these tests run under nohup or in the background."""
-    before = {number: signal.getsignal(number) for number in STOPPING}
-    for number in STOPPING:
+    from albert_fast._signals import SIGNALS
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
         if before[number] == signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     yield
